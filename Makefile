@@ -1,0 +1,53 @@
+# Duly. `make` lists what there is to do.
+GO      ?= go
+BIN     := bin/duly
+TOOLS   := $(CURDIR)/.cache/tools
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
+FUZZTIME ?= 10s
+
+export CGO_ENABLED = 0
+
+.PHONY: help build demo test unit lint bench crash soak fuzz fmt clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## build bin/duly, one static binary
+	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/duly
+
+demo: build ## the main job in one command: make a book, import it, run 30 days, check every promise
+	$(BIN) demo --dir demo
+
+test: lint unit ## everything: lint, unit, property and conformance tests on SQLite and PostgreSQL, a crash test
+	$(GO) run ./internal/sim/crashtest -contacts 2000 -kills 2
+
+unit: ## the tests alone; installs PostgreSQL and builds a mail server where they are absent
+	scripts/setup-test
+	DULY_TEST_POSTGRES_REQUIRED=$$(scripts/setup-test required) $(GO) test ./...
+
+lint: ## go vet, staticcheck, gofmt and the floors
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
+	$(TOOLS)/staticcheck ./...
+
+bench: ## figures beside the targets of docs/benchmarks.md: gate, import, plan, dispatch, memory
+	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange -run '^$$' -bench . -benchmem
+	$(GO) run ./internal/sim/bench
+	$(GO) run ./internal/sim/bench -postgres
+
+crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreSQL: lost, twice, in doubt
+	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3
+	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
+
+soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
+	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m
+
+fuzz: ## every fuzz target for FUZZTIME each
+	scripts/fuzz $(FUZZTIME)
+
+fmt: ## gofmt
+	gofmt -w .
+
+clean: ## remove what was built
+	rm -rf bin demo .cache

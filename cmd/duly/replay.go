@@ -1,0 +1,133 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/app"
+	"github.com/dulyhq/duly/internal/ingest"
+	"github.com/dulyhq/duly/internal/sim"
+)
+
+type replayFlags struct {
+	mapping, from, to string
+}
+
+func (c *command) replayCommand() *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use: "replay PAYMENTS", Short: "Run the engine over past days, with payments coming in as they did",
+		Long: "For trying a strategy on a real book: import the loans first (into a store of their own), then replay the payments.\n" +
+			"Each payment becomes known at the time it arrived. Messages go to the configured carriers, so configure a sandbox.\n" +
+			"Ends with the contacts per step, the share of instalments paid on time, and a check of every promise.",
+		Example: "  duly --store try.db import book.xlsx --mapping credable-xlsx --sheet Disbursements\n  duly --store try.db replay book.xlsx --mapping credable-xlsx --from 2024-01-08 --to 2024-08-26",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := c.loadStore()
+			if err != nil {
+				return err
+			}
+			if err := c.onlySandboxes("a replay sends messages about the past"); err != nil {
+				return err
+			}
+			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true, Clock: func() time.Time { return time.Time{} }})
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			return c.replay(cmd.Context(), a, args[0], f)
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVarP(&f.mapping, "mapping", "m", "", "of the payments: a shipped `name` or a file")
+	fl.StringVar(&f.from, "from", "", "first `day`")
+	fl.StringVar(&f.to, "to", "", "last `day`")
+	for _, name := range []string{"mapping", "from", "to"} {
+		cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func (c *command) replay(ctx context.Context, a *app.App, path string, f replayFlags) error {
+	from, err := parseDay(f.from, "from")
+	if err != nil {
+		return err
+	}
+	to, err := parseDay(f.to, "to")
+	if err != nil {
+		return err
+	}
+	if to.Before(from) {
+		return duly.Errorf(duly.Usage, "--to is before --from")
+	}
+	events, bad, err := readPayments(ctx, path, f.mapping)
+	if err != nil {
+		return err
+	}
+	c.printf("%d payments read, %d rows left out\n", len(events), bad)
+	steps := map[string]int{}
+	var sum sim.DayReport
+	r := sim.Runner{Engine: a.Engine, Events: events, Day: func(d sim.DayReport) {
+		sum.Sent += d.Sent
+		sum.Paid += d.Paid
+		sum.Settled += d.Settled
+		sum.Stopped += d.Stopped
+		sum.Blocked += d.Blocked
+	}}
+	if err := r.Run(ctx, from, to.Sub(from)+1); err != nil {
+		return err
+	}
+	stats, err := sim.Summarise(ctx, a.DB, a.Location, from, to)
+	if err != nil {
+		return err
+	}
+	maps.Copy(steps, stats.Steps)
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, s := range slices.Sorted(maps.Keys(steps)) {
+		fmt.Fprintf(w, "%s\t%d\n", s, steps[s])
+	}
+	w.Flush()
+	c.printf("sent %d, blocked when planned %d, stopped by payment %d\n", sum.Sent, sum.Blocked, sum.Stopped)
+	c.printf("payments applied %d, instalments settled %d\n", sum.Paid, sum.Settled)
+	c.printf("due in these days %d: on time %d (%.1f%%), late %d, open %d\n", stats.Due, stats.OnTime, percent(stats.OnTime, stats.Due), stats.Late, stats.Open)
+	c.printf("hash of all contacts' ids, states and reasons: %s\n", stats.Hash)
+	return c.demoCheck(ctx, a)
+}
+
+func percent(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
+
+// readPayments reads a file's payments as events at the times they arrived.
+func readPayments(ctx context.Context, path, mapping string) ([]sim.Event, int, error) {
+	m, err := app.LoadMapping(mapping)
+	if err != nil {
+		return nil, 0, err
+	}
+	var events []sim.Event
+	bad := 0
+	err = ingest.Read(ctx, path, m, ingest.Options{}, func(row ingest.Row) error {
+		if len(row.Problems) > 0 {
+			bad++
+		}
+		for _, fact := range row.Facts {
+			if p, ok := fact.(*duly.Payment); ok {
+				if p.Version == 0 {
+					p.Version = 1
+				}
+				events = append(events, sim.Event{At: p.ArrivedAt, Fact: p})
+			}
+		}
+		return nil
+	})
+	slices.SortStableFunc(events, func(x, y sim.Event) int {
+		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Fact.FactKey(), y.Fact.FactKey()))
+	})
+	return events, bad, err
+}

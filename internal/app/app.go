@@ -1,0 +1,253 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/sandbox"
+	"github.com/dulyhq/duly/internal/channel/smtp"
+	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/message"
+	"github.com/dulyhq/duly/internal/rule"
+	"github.com/dulyhq/duly/internal/store"
+	"github.com/dulyhq/duly/internal/strategy"
+	"github.com/dulyhq/duly/rulepacks"
+	"github.com/dulyhq/duly/strategies"
+	"github.com/dulyhq/duly/templates"
+)
+
+// App is Duly, put together.
+type App struct {
+	Config    Config
+	DB        *store.DB
+	Engine    *engine.Engine
+	Calendars *civil.Calendars
+	Inbound   map[string]channel.Inbound // carriers that are called back, by name
+	Log       *slog.Logger
+	Location  *time.Location
+	clock     func() time.Time
+	closers   []io.Closer // carriers that hold connections
+}
+
+// Options change what New does.
+type Options struct {
+	Log    *slog.Logger
+	Create bool             // make or migrate the store if need be; else an old or missing one is refused
+	Clock  func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
+}
+
+// New opens the store and makes the engine. Close it when done.
+func New(ctx context.Context, c Config, o Options) (*App, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	loc, err := time.LoadLocation(c.Lender.Timezone)
+	if err != nil {
+		return nil, duly.Errorf(duly.Invalid, "not an IANA time zone").At(duly.Place{Field: "lender.timezone"})
+	}
+	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, Inbound: map[string]channel.Inbound{}}
+	deps, err := a.deps()
+	if err != nil {
+		return nil, err
+	}
+	if a.DB, err = open(ctx, c.Store, o.Create); err != nil {
+		return nil, err
+	}
+	deps.DB = a.DB
+	if deps.Carriers, err = a.carriers(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	a.Engine, err = engine.New(deps, engine.Config{
+		Location: loc, Lender: c.Lender.Name, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
+		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock,
+	})
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// Close closes the carriers' connections and then the store.
+func (a *App) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(append(errs, a.DB.Close())...)
+}
+
+func open(ctx context.Context, dsn string, create bool) (*store.DB, error) {
+	if create {
+		return store.Create(ctx, dsn)
+	}
+	return store.Open(ctx, dsn)
+}
+
+// deps loads everything that is not the store: strategies, packs, templates, calendars.
+func (a *App) deps() (engine.Deps, error) {
+	d := engine.Deps{Log: a.Log}
+	var err error
+	if d.Strategies, err = LoadStrategies(a.Config.Strategies); err != nil {
+		return d, err
+	}
+	if d.Packs, err = LoadPacks(a.Config.Packs); err != nil {
+		return d, err
+	}
+	if d.Messages, err = LoadTemplates(a.Config.Templates); err != nil {
+		return d, err
+	}
+	if a.Calendars, err = civil.BuiltIn(); err != nil {
+		return d, err
+	}
+	d.Calendars = a.Calendars
+	if a.Config.Calendars == "" {
+		return d, nil
+	}
+	return d, a.Calendars.Load(os.DirFS(a.Config.Calendars))
+}
+
+// LoadStrategies loads strategies by shipped name or path, reporting every problem at once.
+func LoadStrategies(names []string) ([]*strategy.Strategy, error) {
+	var out []*strategy.Strategy
+	var errs []error
+	for _, name := range names {
+		src, file, err := readNamed(strategies.FS, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s, err := strategy.Load(file, src)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out, errors.Join(errs...)
+}
+
+// LoadPacks loads rule packs by shipped name or by the path of a folder of packs.
+func LoadPacks(names []string) ([]*rule.Pack, error) {
+	shipped, err := rule.LoadFS(rulepacks.FS)
+	if err != nil {
+		return nil, err
+	}
+	var out []*rule.Pack
+	for _, name := range names {
+		if strings.ContainsRune(name, os.PathSeparator) {
+			own, err := rule.LoadFS(os.DirFS(name))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, own...)
+			continue
+		}
+		i := slices.IndexFunc(shipped, func(p *rule.Pack) bool { return p.ID == name })
+		if i < 0 {
+			return nil, duly.Errorf(duly.NotFound, "no shipped rule pack has the name %q", name).WithHint("`duly rules list` shows them; give a path to use packs of your own")
+		}
+		out = append(out, shipped[i])
+	}
+	return out, nil
+}
+
+// LoadTemplates loads the templates of a folder, or the shipped ones for "".
+func LoadTemplates(dir string) (*message.Set, error) {
+	var fsys fs.FS = templates.FS
+	if dir != "" {
+		fsys = os.DirFS(dir)
+	}
+	return message.LoadFS(fsys)
+}
+
+// carriers makes the configured carriers. This is the one table of them: a new kind is one case here and one key in
+// CarrierConfig.
+func (a *App) carriers() (map[duly.Channel]channel.Sender, error) {
+	out := map[duly.Channel]channel.Sender{}
+	for _, name := range slices.Sorted(maps.Keys(a.Config.Carriers)) {
+		k := a.Config.Carriers[name]
+		s, err := a.carrier(name, k)
+		if err != nil {
+			return nil, err
+		}
+		if in, ok := s.(channel.Inbound); ok {
+			a.Inbound[name] = in
+		}
+		if closer, ok := s.(io.Closer); ok {
+			a.closers = append(a.closers, closer)
+		}
+		channels, err := a.serves(name, k, s.Caps())
+		if err != nil {
+			return nil, err
+		}
+		for _, ch := range channels {
+			if other := out[ch]; other != nil {
+				return nil, duly.Errorf(duly.Invalid, "carriers %s and %s both serve channel %s", other.Name(), name, ch).
+					At(duly.Place{Field: "carriers." + name + ".channels"})
+			}
+			out[ch] = s
+		}
+	}
+	return out, nil
+}
+
+// serves returns the channels that a carrier is given, after checking that it can carry them and that a try still under
+// way can never be taken for a lost one.
+func (a *App) serves(name string, k CarrierConfig, caps channel.Caps) ([]duly.Channel, error) {
+	if lease := time.Duration(a.Config.Lease); caps.Timeout >= lease {
+		return nil, duly.Errorf(duly.Invalid, "the lease of %s is not longer than this carrier's time-out of %s", lease, caps.Timeout).
+			At(duly.Place{Field: "carriers." + name}).WithHint("raise lease, or lower the carrier's timeout")
+	}
+	if len(k.Channels) == 0 {
+		return caps.Channels, nil
+	}
+	for _, ch := range k.Channels {
+		if !slices.Contains(caps.Channels, ch) {
+			return nil, duly.Errorf(duly.Invalid, "this carrier cannot serve channel %s", ch).
+				At(duly.Place{Field: "carriers." + name + ".channels"}).WithHint("it can serve: %s", joinChannels(caps.Channels))
+		}
+	}
+	return k.Channels, nil
+}
+
+func joinChannels(channels []duly.Channel) string {
+	out := make([]string, len(channels))
+	for i, ch := range channels {
+		out[i] = string(ch)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (a *App) carrier(name string, k CarrierConfig) (channel.Sender, error) {
+	switch {
+	case k.Sandbox != nil:
+		return sandbox.New(name, *k.Sandbox, outbox{a.DB, name})
+	case k.SMTP != nil:
+		return smtp.New(name, *k.SMTP)
+	case k.Webhook != nil:
+		w := *k.Webhook
+		if len(w.Serves) == 0 {
+			w.Serves = k.Channels
+		}
+		if !a.clock().IsZero() { // time that stands still signs with the step's
+			w.Clock = a.clock
+		}
+		return webhook.New(name, w)
+	}
+	return nil, duly.Errorf(duly.Invalid, "no kind of carrier is given").At(duly.Place{Field: "carriers." + name})
+}

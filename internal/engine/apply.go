@@ -1,0 +1,355 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/arrange"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// Applied says what became of facts that were applied: how many were new, and how many contacts they stopped.
+type Applied struct {
+	Results   []store.PutResult // of each fact, in order
+	Settled   int               // instalments that became settled
+	Reopened  int               // instalments that a reversal opened again
+	Stopped   int               // contacts cancelled because what they were about is paid
+	Unsettled int               // borrowers whose payments do not fit their loans: held until a person looks
+}
+
+// Count returns how many of the facts ended as r.
+func (a *Applied) Count(r store.PutResult) int {
+	n := 0
+	for _, x := range a.Results {
+		if x == r {
+			n++
+		}
+	}
+	return n
+}
+
+// Apply makes facts known. Payments are allocated to the ledger before Apply returns, and every contact that waits for
+// what they settle is cancelled in the same transaction: after Apply has returned nothing about it is sent. Facts without
+// an owner are found theirs by their loan. What is wrong with a fact is in Results; an error means nothing was applied.
+func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (Applied, error) {
+	if err := e.resolveOwners(ctx, facts); err != nil {
+		return Applied{}, err
+	}
+	var out Applied
+	err := e.db.Update(ctx, now, bucketsOf(facts), func(tx *store.Tx) error {
+		var err error
+		out, err = e.apply(tx, actor, facts, true)
+		return err
+	})
+	return out, err
+}
+
+// apply is Apply inside a transaction. Single facts make their persons dirty, so that the plan looks at them again;
+// bulk facts make whole buckets due for planning.
+func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
+	results, err := tx.Put(facts)
+	if err != nil {
+		return Applied{}, err
+	}
+	out := Applied{Results: results}
+	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
+	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
+	applied := map[duly.FactKind]int{}
+	for i, f := range facts {
+		if results[i] != store.Added && results[i] != store.Changed {
+			continue
+		}
+		applied[f.FactKind()]++
+		b := f.Owner().Bucket()
+		touched[b] = append(touched[b], f.Owner())
+		switch f.FactKind() {
+		case duly.FactPayment: // settle finds out whether the plan has something to look at
+			settle[b] = append(settle[b], f.Owner())
+			e.fence.stop(f.Owner())
+		case duly.FactInstallment, duly.FactLoan:
+			owed[b], dirty[b] = append(owed[b], f.Owner()), append(dirty[b], f.Owner())
+			if results[i] == store.Changed {
+				settle[b] = append(settle[b], f.Owner())
+			}
+			e.fence.stop(f.Owner())
+		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
+			dirty[b] = append(dirty[b], f.Owner())
+			e.fence.stop(f.Owner())
+		}
+	}
+	for _, b := range sortedKeys(touched) {
+		touched[b] = unique(touched[b])
+		payers, err := tx.Payers(b, unique(owed[b]))
+		if err != nil {
+			return Applied{}, err
+		}
+		settle[b] = append(settle[b], payers...)
+		if ids := unique(settle[b]); len(ids) > 0 {
+			again, err := e.settle(tx, b, ids, &out)
+			if err != nil {
+				return Applied{}, err
+			}
+			dirty[b] = append(dirty[b], again...)
+		}
+		if err := markDirty(tx, b, dirty[b], single); err != nil {
+			return Applied{}, err
+		}
+		tx.Audit(b, "facts", actor, "", factsDetail{Facts: applied, Persons: len(touched[b])})
+	}
+	return out, nil
+}
+
+// markDirty has persons planned again, or for bulk facts their whole bucket.
+func markDirty(tx *store.Tx, bucket int, ids []duly.BorrowerID, single bool) error {
+	switch {
+	case len(ids) == 0:
+		return nil
+	case single:
+		return tx.MarkDirty(unique(ids))
+	}
+	return tx.MarkBucketDirty(bucket)
+}
+
+type factsDetail struct {
+	Facts   map[duly.FactKind]int `json:"facts"`
+	Persons int                   `json:"persons"`
+}
+
+// settle allocates the payments of borrowers anew, stores what changed, and cancels the contacts that it settles. It returns
+// the borrowers who owe something other than before, for the plan; who only settled what was due needs no new plan.
+func (e *Engine) settle(tx *store.Tx, bucket int, ids []duly.BorrowerID, out *Applied) ([]duly.BorrowerID, error) {
+	ledgers, err := tx.Ledgers(bucket, ids)
+	if err != nil {
+		return nil, err
+	}
+	var changed []duly.Installment
+	var again []duly.BorrowerID
+	open := map[duly.BorrowerID]map[itemKey]bool{}
+	for i := range ledgers {
+		l := &ledgers[i]
+		a, err := arrange.Allocate(l.Installments, l.Payments, l.Loans, e.cfg.Location)
+		if err != nil {
+			if err := e.distrust(tx, l.BorrowerID, err); err != nil {
+				return nil, err
+			}
+			out.Unsettled++
+			again = append(again, l.BorrowerID)
+			continue
+		}
+		open[l.BorrowerID] = map[itemKey]bool{}
+		before := map[itemKey]*duly.Installment{}
+		for j := range l.Installments {
+			before[keyOf(&l.Installments[j])] = &l.Installments[j]
+		}
+		for j := range a.Installments {
+			in := &a.Installments[j]
+			was := before[keyOf(in)]
+			if in.Open() {
+				open[l.BorrowerID][keyOf(in)] = true
+			}
+			if was.Paid == in.Paid && was.SettledAt.Equal(in.SettledAt) {
+				continue
+			}
+			changed = append(changed, *in)
+			if in.Open() {
+				again = append(again, l.BorrowerID)
+			}
+			switch {
+			case was.Open() && !in.Open():
+				out.Settled++
+			case !was.Open() && in.Open():
+				out.Reopened++
+			}
+		}
+	}
+	if err := tx.SetPaid(changed); err != nil {
+		return nil, err
+	}
+	stopped, err := e.cancelPaid(tx, bucket, ids, open, out)
+	return append(again, stopped...), err
+}
+
+// distrust holds a borrower whose payments cannot be allocated, such as one in another currency than the loan it names: what
+// they owe is not known, so they are not contacted. One person's facts do not keep others' from being applied.
+func (e *Engine) distrust(tx *store.Tx, id duly.BorrowerID, cause error) error {
+	e.log.Error("payments of a borrower do not fit; contact is held", "bucket", id.Bucket(), "error", cause)
+	now := tx.Now()
+	hold := &duly.Hold{
+		BorrowerID: id, ID: "ledger", Kind: "manual", Scope: duly.HoldPerson, Author: "engine", From: now,
+		Reason: "payments do not fit the loans: " + cause.Error(), ReviewOn: e.Today(now), Version: now.UnixMicro(),
+	}
+	_, err := tx.Put([]duly.Fact{hold})
+	return err
+}
+
+type itemKey struct {
+	loan duly.LoanID
+	no   int
+}
+
+func keyOf(i *duly.Installment) itemKey { return itemKey{i.LoanID, i.No} }
+
+// cancelPaid cancels the waiting contacts of which nothing is owed any more, and returns their borrowers: what had given way
+// to such a contact may now be due.
+func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, open map[duly.BorrowerID]map[itemKey]bool, out *Applied) ([]duly.BorrowerID, error) {
+	waiting, err := tx.OpenContacts(bucket, ids)
+	if err != nil {
+		return nil, err
+	}
+	var again []duly.BorrowerID
+	var moves []store.Move
+	for _, c := range waiting {
+		if open[c.BorrowerID] == nil { // the ledger is held in distrust: nothing is known to be settled
+			continue
+		}
+		if c.State != duly.Planned {
+			continue // claimed: the fence takes it back, or it has left and must stay on record as what it is
+		}
+		if slices.ContainsFunc(c.Items, func(it duly.Item) bool { return open[c.BorrowerID][itemKey{it.LoanID, it.No}] }) {
+			continue
+		}
+		from := c.State
+		c.State, c.Reason, c.FallbackAt = duly.Cancelled, duly.CancelPaid, time.Time{}
+		moves = append(moves, store.Move{Contact: c, From: from})
+		if len(open[c.BorrowerID]) > 0 {
+			again = append(again, c.BorrowerID)
+		}
+	}
+	if len(moves) == 0 {
+		return nil, nil
+	}
+	out.Stopped += len(moves)
+	tx.Audit(bucket, "contacts_cancelled", "engine", duly.CancelPaid, contactIDs(moves))
+	return again, tx.MoveContacts(moves)
+}
+
+// resolveOwners fills in the owner of facts that name only their loan.
+func (e *Engine) resolveOwners(ctx context.Context, facts []duly.Fact) error {
+	var loans []duly.LoanID
+	for _, f := range facts {
+		if f.Owner() == "" {
+			loans = append(loans, loanOf(f))
+		}
+	}
+	if len(loans) == 0 {
+		return nil
+	}
+	owners, err := e.db.OwnersOf(ctx, loans)
+	if err != nil {
+		return err
+	}
+	for _, f := range facts {
+		if f.Owner() != "" {
+			continue
+		}
+		owner := owners[loanOf(f)]
+		switch f := f.(type) {
+		case *duly.Installment:
+			f.BorrowerID = owner
+		case *duly.Payment:
+			f.BorrowerID = owner
+		case *duly.Debit:
+			f.BorrowerID = owner
+		case *duly.Hold:
+			f.BorrowerID = owner
+		case *duly.OptOut:
+			f.BorrowerID = owner
+		case *duly.Touch:
+			f.BorrowerID = owner
+		}
+	}
+	return nil
+}
+
+// loanOf returns the loan that a fact names, or "".
+func loanOf(f duly.Fact) duly.LoanID {
+	switch f := f.(type) {
+	case *duly.Loan:
+		return f.ID
+	case *duly.Installment:
+		return f.LoanID
+	case *duly.Payment:
+		return f.LoanID
+	case *duly.Debit:
+		return f.LoanID
+	case *duly.Hold:
+		return f.LoanID
+	case *duly.OptOut:
+		return f.LoanID
+	case *duly.Touch:
+		return f.LoanID
+	}
+	return ""
+}
+
+func bucketsOf(facts []duly.Fact) []int {
+	var seen [duly.Buckets]bool
+	for _, f := range facts {
+		seen[f.Owner().Bucket()] = true
+	}
+	var out []int
+	for b, ok := range seen {
+		if ok {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func contactIDs(moves []store.Move) []duly.ContactID {
+	ids := make([]duly.ContactID, len(moves))
+	for i := range moves {
+		ids[i] = moves[i].Contact.ID
+	}
+	return ids
+}
+
+func unique(ids []duly.BorrowerID) []duly.BorrowerID {
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// FeedThrough tells that everything of a feed up to an instant is known. It never moves backwards, and never past now.
+func (e *Engine) FeedThrough(ctx context.Context, now time.Time, feed string, through time.Time) error {
+	if through.After(now) {
+		return duly.Errorf(duly.Invalid, "the feed is said to be complete up to a time that has not come").
+			WithHint("check the clock and time zone of the source")
+	}
+	return e.db.SetFeed(ctx, now, feed, through)
+}
+
+// Versioned gives facts that carry no version of their own that of the instant at which they came in.
+func Versioned(facts []duly.Fact, now time.Time) []duly.Fact {
+	for _, f := range facts {
+		setVersion(f, now.UnixMicro())
+	}
+	return facts
+}
+
+// FindHold returns one hold of a borrower, or NotFound.
+func (e *Engine) FindHold(ctx context.Context, b duly.BorrowerID, id duly.HoldID) (duly.Hold, error) {
+	var found *duly.Hold
+	err := e.db.View(ctx, func(tx *store.Tx) error {
+		persons, err := tx.Persons(b.Bucket(), []duly.BorrowerID{b}, time.Time{})
+		if err != nil {
+			return err
+		}
+		for i := range persons {
+			for j := range persons[i].Holds {
+				if h := &persons[i].Holds[j]; h.ID == id {
+					found = h
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return duly.Hold{}, err
+	}
+	if found == nil {
+		return duly.Hold{}, duly.Errorf(duly.NotFound, "the borrower has no hold of this id that still stands").WithHint("`duly why BORROWER` shows what holds a borrower")
+	}
+	return *found, nil
+}

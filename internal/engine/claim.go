@@ -1,0 +1,362 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/gate"
+	"github.com/dulyhq/duly/internal/message"
+	"github.com/dulyhq/duly/internal/rule"
+	"github.com/dulyhq/duly/internal/store"
+	"github.com/dulyhq/duly/internal/strategy"
+)
+
+// job is a claimed contact on its way to a carrier.
+type job struct {
+	contact   duly.Contact
+	attempt   duly.Attempt
+	to        string
+	subject   string
+	language  string
+	carrier   channel.Sender
+	claimedAt time.Time // by the engine's clock, for the recheck of a claim that waited
+}
+
+// claim takes contacts of buckets that are due. In one transaction it reads the ledger, the holds and the contact
+// history anew, asks the gate with authority, and writes for each contact that may go the attempt that is about to be
+// made. Whatever may not go is deferred, blocked or cancelled with its reasons. The attempts it returns are committed.
+func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit int) ([]job, DispatchReport, error) {
+	var jobs []job
+	var seen DispatchReport
+	err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+		e.dropClaims(jobs) // of a try that the store had to repeat
+		jobs, seen = nil, DispatchReport{}
+		for _, b := range group {
+			if seen.Due >= limit {
+				seen.More = true
+				break
+			}
+			c := &claimer{e: e, tx: tx, bucket: b, now: tx.Now(), seen: &seen}
+			if err := c.run(limit - seen.Due); err != nil {
+				return err
+			}
+			jobs = append(jobs, c.jobs...)
+		}
+		for i := range jobs {
+			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		e.dropClaims(jobs)
+		return nil, seen, err
+	}
+	return jobs, seen, nil
+}
+
+func (e *Engine) dropClaims(jobs []job) {
+	for i := range jobs {
+		e.fence.begin(jobs[i].contact.BorrowerID, jobs[i].attempt.ID)
+	}
+}
+
+// claimer is one claim's transaction.
+type claimer struct {
+	e      *Engine
+	tx     *store.Tx
+	bucket int
+	now    time.Time
+	feedAt time.Time
+	state  store.Bucket
+	seen   *DispatchReport
+	moves  []store.Move
+	jobs   []job
+}
+
+func (c *claimer) run(limit int) error {
+	due, err := c.tx.DueContacts(c.bucket, c.now, limit)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	c.seen.Due += len(due)
+	if len(due) == limit {
+		c.seen.More = true
+	}
+	if c.feedAt, err = c.tx.FeedAt(FeedPayments); err != nil {
+		return err
+	}
+	if c.state, err = c.tx.Bucket(c.bucket); err != nil {
+		return err
+	}
+	ids := make([]duly.BorrowerID, len(due))
+	for i := range due {
+		ids[i] = due[i].BorrowerID
+	}
+	ids = unique(ids)
+	persons, err := c.tx.Persons(c.bucket, ids, c.now.AddDate(0, 0, -historyDays))
+	if err != nil {
+		return err
+	}
+	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
+	for i := range persons {
+		byID[persons[i].Borrower.ID] = &persons[i]
+	}
+	for i := range due {
+		if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
+			return err
+		}
+	}
+	return c.write()
+}
+
+// judge decides one contact and records the decision in moves, and in jobs if it may go.
+func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
+	if p == nil {
+		c.end(contact, duly.Blocked, "borrower_unknown")
+		return nil
+	}
+	was := contact.Items
+	c.refresh(contact, p)
+	lane := c.e.laneOf(contact.Strategy)
+	carrier := c.e.carriers[contact.Channel]
+	point := p.Point(contact.PointID)
+	switch {
+	case len(contact.Items) == 0:
+		c.end(contact, duly.Cancelled, goneBecause(was, p))
+	case !c.now.Before(contact.ExpiresAt):
+		c.end(contact, duly.Cancelled, duly.CancelExpired)
+	case lane == nil:
+		c.end(contact, duly.Cancelled, duly.CancelReplaced)
+	case carrier == nil:
+		c.end(contact, duly.Blocked, "no_carrier")
+	case point == nil || point.State != duly.PointActive:
+		c.end(contact, duly.Blocked, "no_contact_point")
+	case !c.clockOK():
+		c.postpone(contact, c.now.Add(clockRetry), "clock_or_data_not_trustworthy")
+	default:
+		if until := c.e.breaker.resting(carrier.Name(), c.now); !until.IsZero() {
+			c.postpone(contact, until, "carrier_resting")
+			return nil
+		}
+		return c.ask(contact, p, lane, carrier, point)
+	}
+	return nil
+}
+
+// clockRetry is when a contact is asked about again that was held because the clock is behind what is on record.
+const clockRetry = time.Minute
+
+// clockOK reports whether the clock is not behind what is on record: a clock that was set back, or a store that another
+// machine with a faster clock writes to, would make every window and cap a guess. A step has one now for long; facts that
+// came in since it began are later than it, and no fault of the clock's.
+func (c *claimer) clockOK() bool {
+	now := c.now
+	if c.e.cfg.Clock != nil {
+		if t := c.e.cfg.Clock(); t.After(now) {
+			now = t
+		}
+	}
+	return !c.state.ChangedAt.After(now)
+}
+
+// goneBecause says why none of a contact's items is left: paid, or something about them changed.
+func goneBecause(items []duly.Item, p *duly.Person) string {
+	for _, it := range items {
+		for i := range p.Installments {
+			if in := &p.Installments[i]; in.LoanID == it.LoanID && in.No == it.No && in.Open() {
+				return duly.CancelReplaced
+			}
+		}
+	}
+	return duly.CancelPaid
+}
+
+// refresh makes the contact's items what the ledger says now: what is settled drops out, what is owed is exact.
+func (c *claimer) refresh(contact *duly.Contact, p *duly.Person) {
+	contact.Items = openItems(contact.Items, p)
+}
+
+// openItems returns those of the items that are still owed and still due on the day they were, with what is owed now. One
+// whose due day was moved is for the plan to look at anew: the step's words and hours were for the old day.
+func openItems(items []duly.Item, p *duly.Person) []duly.Item {
+	out := make([]duly.Item, 0, len(items))
+	for _, it := range items {
+		for i := range p.Installments {
+			in := &p.Installments[i]
+			if in.LoanID == it.LoanID && in.No == it.No && in.DueOn == it.DueOn && in.Open() {
+				out = append(out, duly.Item{LoanID: in.LoanID, No: in.No, DueOn: in.DueOn, Outstanding: in.Outstanding()})
+			}
+		}
+	}
+	return out
+}
+
+// ask renders the words and asks the gate with authority.
+func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier channel.Sender, point *duly.ContactPoint) error {
+	words, err := c.e.words(contact, p, c.now)
+	if err != nil {
+		if e, ok := errors.AsType[*duly.Error](err); ok {
+			contact.Decision = unfitWords("words_refused", e.Message)
+			c.end(contact, duly.Blocked, "words_refused")
+			return nil
+		}
+		return err
+	}
+	facts := &rule.Facts{
+		Phase: rule.PhaseSend, Now: c.now, Person: p, Contact: contact, DaysPastDue: daysPastDue(contact, c.e.Today(c.now)),
+		AmountDue: amountDue(contact), Text: words.Text, Actor: rule.Actor{Type: "system"}, Calendars: c.e.calendars,
+		FeedAt: c.feedAt, FeedMaxAge: c.e.cfg.FeedMaxAge, ClockOK: true, // judge has seen to it
+	}
+	contact.Decision = gate.Check(facts, l.rules)
+	switch contact.Decision.Verdict {
+	case duly.Allow:
+		if c.e.inFlight(p, contact, c.now) {
+			c.end(contact, duly.Blocked, "debit_in_flight")
+			return nil
+		}
+		c.take(contact, p, carrier, point, words)
+	case duly.Defer:
+		if contact.Decision.NotBefore.Before(contact.ExpiresAt) {
+			c.postpone(contact, contact.Decision.NotBefore, contact.Decision.Code())
+		} else {
+			c.end(contact, duly.Blocked, contact.Decision.Code())
+		}
+	case duly.Block, duly.NoVerdict:
+		c.end(contact, duly.Blocked, contact.Decision.Code())
+	}
+	return nil
+}
+
+// take claims the contact: the attempt that is about to be made, with the proof of what was known.
+func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Sender, point *duly.ContactPoint, words message.Words) {
+	contact.Attempts++
+	contact.State, contact.Reason = duly.Claimed, ""
+	if contact.SentAt.IsZero() {
+		contact.SentAt = c.now
+	}
+	contact.ChangedAt = c.now
+	a := duly.Attempt{
+		ID: duly.NewAttemptID(contact.ID, contact.Attempts), ContactID: contact.ID, BorrowerID: contact.BorrowerID,
+		No: contact.Attempts, Carrier: carrier.Name(), State: duly.AttemptOpen, Segments: words.Segments, Text: words.Text,
+		Known: duly.Knowledge{
+			LedgerVersion: c.state.Version, FeedAt: c.feedAt, Items: contact.Items, Packs: contact.Decision.Packs,
+			Strategy: contact.Strategy + "@" + contact.StrategyHash,
+		},
+		ClaimedAt: c.now, LeaseUntil: c.now.Add(c.e.cfg.Lease),
+	}
+	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier}
+	if c.e.cfg.Clock != nil {
+		j.claimedAt = c.e.cfg.Clock()
+	}
+	c.jobs = append(c.jobs, j)
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.seen.Claimed++
+	for i := range p.Contacts { // what is judged next for this person must see this one as sent
+		if p.Contacts[i].ID == contact.ID {
+			p.Contacts[i] = *contact
+		}
+	}
+}
+
+func (c *claimer) end(contact *duly.Contact, state duly.ContactState, reason string) {
+	contact.State, contact.Reason, contact.FallbackAt = state, reason, time.Time{}
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.seen.held(state, reason)
+}
+
+func (c *claimer) postpone(contact *duly.Contact, until time.Time, reason string) {
+	contact.NotBefore, contact.Reason = until, reason
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.seen.held(duly.Planned, reason)
+}
+
+func (c *claimer) write() error {
+	if len(c.moves) == 0 {
+		return nil
+	}
+	if err := c.tx.MoveContacts(c.moves); err != nil {
+		return err
+	}
+	attempts := make([]duly.Attempt, len(c.jobs))
+	for i := range c.jobs {
+		attempts[i] = c.jobs[i].attempt
+	}
+	if err := c.tx.PutAttempts(attempts); err != nil {
+		return err
+	}
+	c.tx.Audit(c.bucket, "claimed", "engine", "", moveDetail(c.moves))
+	return nil
+}
+
+func moveDetail(moves []store.Move) [][3]string {
+	out := make([][3]string, len(moves))
+	for i := range moves {
+		m := &moves[i].Contact
+		out[i] = [3]string{string(m.ID), string(m.State), m.Reason}
+	}
+	return out
+}
+
+// words renders the contact from the facts of this moment.
+func (e *Engine) words(c *duly.Contact, p *duly.Person, now time.Time) (message.Words, error) {
+	v := &message.Values{
+		Name: p.Borrower.Name, Lender: e.cfg.Lender, ServicePhone: e.cfg.ServicePhone, Code: checkCode(c.ID),
+		Items: c.Items, Today: e.Today(now), Contracts: make(map[duly.LoanID]string, len(c.Items)),
+	}
+	for _, it := range c.Items {
+		if l := p.Loan(it.LoanID); l != nil {
+			v.Contracts[it.LoanID] = l.ContractNo
+			if l.ContractNo == "" {
+				v.Contracts[it.LoanID] = string(l.ID)
+			}
+		}
+	}
+	v.DebitReason = failedDebit(p, c)
+	return e.messages.Render(c.Template, p.Borrower.Language, c.Channel, v)
+}
+
+// checkCode is the short code by which a borrower can ask whether a message is really the lender's.
+func checkCode(id duly.ContactID) string {
+	s := string(id)
+	return s[max(0, len(s)-6):]
+}
+
+// failedDebit returns why the latest debit of one of the contact's instalments failed, or "".
+func failedDebit(p *duly.Person, c *duly.Contact) string {
+	var latest *duly.Debit
+	for i := range p.Debits {
+		d := &p.Debits[i]
+		if about(c, d) && (latest == nil || d.At.After(latest.At)) {
+			latest = d
+		}
+	}
+	if latest == nil || latest.State != duly.DebitFailed {
+		return ""
+	}
+	if latest.Reason == "" {
+		return "unknown" // the words for it say that the debit failed, and no more
+	}
+	return latest.Reason
+}
+
+// inFlight reports whether a debit of one of the contact's instalments is on its way.
+func (e *Engine) inFlight(p *duly.Person, c *duly.Contact, now time.Time) bool {
+	return slices.ContainsFunc(c.Items, func(it duly.Item) bool {
+		return strategy.DebitInFlight(p, it.LoanID, it.No, now, e.cfg.Location)
+	})
+}
+
+func about(c *duly.Contact, d *duly.Debit) bool {
+	return slices.ContainsFunc(c.Items, func(it duly.Item) bool { return it.LoanID == d.LoanID && it.No == d.InstallmentNo })
+}
+
+func unfitWords(code, facts string) duly.Decision {
+	return duly.Decision{Verdict: duly.Block, Reasons: []duly.Reason{{
+		Code: code, Rule: "SEND-01", Pack: "built-in", Force: duly.ForcePolicy, Verdict: duly.Block,
+		Source: "a message with a missing or unfit value is not sent", Facts: facts,
+	}}}
+}

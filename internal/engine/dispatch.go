@@ -1,0 +1,366 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// DispatchReport counts what a dispatch did. It closes: Due = Claimed + the sum of Held; Claimed = Accepted + Failed +
+// Retried + InDoubt + Recalled.
+type DispatchReport struct {
+	Due      int
+	Claimed  int
+	Held     map[string]int // by reason: postponed, blocked or cancelled when asked again
+	Accepted int
+	Failed   int // for good
+	Retried  int // not accepted, planned again
+	InDoubt  int
+	Recalled int // stopped between claim and sending
+	Expired  int // planned contacts whose time had passed
+	Lapsed   int // tries of an earlier run whose lease ended without an answer: now in doubt
+	More     bool
+}
+
+func (r *DispatchReport) add(o DispatchReport) {
+	r.Due += o.Due
+	r.Claimed += o.Claimed
+	r.Accepted += o.Accepted
+	r.Failed += o.Failed
+	r.Retried += o.Retried
+	r.InDoubt += o.InDoubt
+	r.Recalled += o.Recalled
+	r.Expired += o.Expired
+	r.Lapsed += o.Lapsed
+	r.More = r.More || o.More
+	for k, n := range o.Held {
+		r.hold(k, n)
+	}
+}
+
+func (r *DispatchReport) hold(reason string, n int) {
+	if r.Held == nil {
+		r.Held = map[string]int{}
+	}
+	r.Held[reason] += n
+}
+
+func (r *DispatchReport) held(_ duly.ContactState, reason string) { r.hold(reason, 1) }
+
+// Dispatch sends what is due: it claims bucket by bucket, hands the claimed contacts to workers that send them, and
+// stores the answers in batches. Claims run ahead of the workers by little, because what is claimed can no longer be
+// stopped by another process. Tries that an earlier run left open are put in doubt first, never sent again.
+func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, error) {
+	var r DispatchReport
+	if err := e.lapse(ctx, now, &r); err != nil {
+		return r, err
+	}
+	if err := e.expire(ctx, now, &r); err != nil {
+		return r, err
+	}
+	buckets, err := e.db.DueBuckets(ctx, now)
+	if err != nil || len(buckets) == 0 {
+		return r, err
+	}
+	p := newPipeline(ctx, e, now)
+	claimErr := p.claimAll(ctx, buckets, &r)
+	finishErr := p.wait(&r)
+	return r, errors.Join(claimErr, finishErr)
+}
+
+// pipeline is the moving part of one Dispatch: claims go in, answers come out.
+type pipeline struct {
+	e       *Engine
+	now     time.Time
+	jobs    chan job
+	answers chan answer
+	senders sync.WaitGroup
+	storer  sync.WaitGroup
+	under   chan int // how many answers were stored, each time some were
+	way     int      // claimed and not stored; of claimAll alone
+	err     error
+	report  DispatchReport // of the storer alone
+}
+
+// answer is what became of a job.
+type answer struct {
+	job      job
+	accepted channel.Accepted
+	err      *channel.Error
+	recalled bool
+}
+
+// underMax is more than the batches of answers that one Dispatch can store, so that telling of one never waits.
+const underMax = dispatchMax + 2*claimMax
+
+// answersMax is how many answers are stored in one transaction, and answerWait how long an answer waits for others.
+const (
+	answersMax = 256
+	answerWait = 10 * time.Millisecond
+)
+
+func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
+	p := &pipeline{e: e, now: now, jobs: make(chan job, e.cfg.Workers), answers: make(chan answer, answersMax), under: make(chan int, underMax)}
+	for range e.cfg.Workers {
+		p.senders.Go(func() {
+			for j := range p.jobs {
+				p.answers <- e.send(ctx, j, e.fresh(now))
+			}
+		})
+	}
+	p.storer.Go(p.store)
+	return p
+}
+
+func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchReport) error {
+	sent := 0
+	for _, group := range p.e.db.Groups(buckets) {
+		for more := true; more; {
+			// Draining, claim no more: what is claimed is finished.
+			if ctx.Err() != nil || sent >= dispatchMax {
+				r.More = true
+				return nil
+			}
+			p.clear()
+			jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
+			if err != nil {
+				return fmt.Errorf("claim: %w", err)
+			}
+			for _, j := range jobs {
+				p.jobs <- j
+			}
+			sent += len(jobs)
+			p.way += len(jobs)
+			more, got.More = got.More, false
+			r.add(got)
+		}
+	}
+	return nil
+}
+
+// clear waits until no more contacts are on their way than there are workers. So a process that dies leaves no more in doubt
+// than one claim and the workers, and a payment by another process waits behind no more.
+func (p *pipeline) clear() {
+	for p.way > p.e.cfg.Workers {
+		p.way -= <-p.under
+	}
+}
+
+func (p *pipeline) wait(r *DispatchReport) error {
+	close(p.jobs)
+	p.senders.Wait()
+	close(p.answers)
+	p.storer.Wait()
+	r.add(p.report)
+	return p.err
+}
+
+// store gathers answers and writes them. It goes on after a failure of the store, so that no sender waits for ever; what
+// could not be stored stays open and comes to be in doubt when its lease ends.
+func (p *pipeline) store() {
+	batch := make([]answer, 0, answersMax)
+	flush := func() {
+		if len(batch) == 0 {
+			return
+		}
+		// The answers are facts that must be written even while the process drains.
+		if err := p.e.finish(context.Background(), p.e.fresh(p.now), batch, &p.report); err != nil && p.err == nil {
+			p.err = fmt.Errorf("store answers: %w", err)
+		}
+		p.under <- len(batch)
+		batch = batch[:0]
+	}
+	timer := time.NewTimer(answerWait)
+	defer timer.Stop()
+	for {
+		select {
+		case a, ok := <-p.answers:
+			if !ok {
+				flush()
+				return
+			}
+			if batch = append(batch, a); len(batch) == answersMax {
+				flush()
+			}
+		case <-timer.C:
+			flush()
+			timer.Reset(answerWait)
+		}
+	}
+}
+
+// A claim older than claimAgeMax is read once more ahead of the POST: a payment applied by another process shows only
+// there. One older than claimAgeLimit is taken back: what the gate allowed then it must be asked again.
+const (
+	claimAgeMax   = 100 * time.Millisecond
+	claimAgeLimit = 20 * time.Second
+)
+
+// fresh is now as it has become since a step began: a step may be long, windows and leases are not.
+func (e *Engine) fresh(now time.Time) time.Time {
+	if e.cfg.Clock != nil {
+		if t := e.cfg.Clock().UTC(); t.After(now) {
+			return t
+		}
+	}
+	return now
+}
+
+// send makes one try, unless the fence has fallen since the claim.
+func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
+	if !now.Before(j.contact.ExpiresAt) || now.Sub(j.attempt.ClaimedAt) > claimAgeLimit || e.waited(j) && !e.stillClaimed(ctx, &j) {
+		e.fence.begin(j.contact.BorrowerID, j.attempt.ID)
+		return answer{job: j, recalled: true}
+	}
+	if !e.fence.begin(j.contact.BorrowerID, j.attempt.ID) {
+		return answer{job: j, recalled: true}
+	}
+	timeout := j.carrier.Caps().Timeout
+	if timeout <= 0 {
+		timeout = sendTimeout
+	}
+	// A try that has begun is finished even while the process drains: giving it up would leave it in doubt.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), timeout, errSendTimeout)
+	defer cancel()
+	acc, err := j.carrier.Send(ctx, channel.Message{
+		AttemptID: j.attempt.ID, BorrowerID: j.contact.BorrowerID, Channel: j.contact.Channel, To: j.to, Subject: j.subject,
+		Text: j.attempt.Text, Language: j.language, Segments: j.attempt.Segments, ExpiresAt: j.contact.ExpiresAt, Now: now,
+	})
+	if err == nil {
+		return answer{job: j, accepted: acc}
+	}
+	ce, ok := errors.AsType[*channel.Error](err)
+	if !ok {
+		ce = &channel.Error{Class: channel.Unknown, Code: "unclassified"}
+	}
+	return answer{job: j, err: ce}
+}
+
+const sendTimeout = 30 * time.Second
+
+var errSendTimeout = errors.New("the carrier did not answer in time")
+
+func (e *Engine) waited(j job) bool {
+	return e.cfg.Clock != nil && e.cfg.Clock().Sub(j.claimedAt) > claimAgeMax
+}
+
+// stillClaimed reads the contact and the ledger once more: it must be claimed still, and every item of it owed as it was.
+func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
+	owed := false
+	err := e.db.View(ctx, func(tx *store.Tx) error {
+		c, err := tx.FindContact(j.contact.ID)
+		if err != nil || c.State != duly.Claimed {
+			return err
+		}
+		persons, err := tx.Persons(c.BorrowerID.Bucket(), []duly.BorrowerID{c.BorrowerID}, j.attempt.ClaimedAt)
+		if err != nil || len(persons) != 1 {
+			return err
+		}
+		owed = slices.Equal(openItems(j.contact.Items, &persons[0]), j.contact.Items)
+		return nil
+	})
+	return err == nil && owed
+}
+
+// expire cancels planned contacts whose time has passed.
+func (e *Engine) expire(ctx context.Context, now time.Time, r *DispatchReport) error {
+	buckets, err := e.db.ExpiredBuckets(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		n := 0
+		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
+			n = 0
+			gone, err := tx.Expired(b, tx.Now(), claimMax)
+			if err != nil || len(gone) == 0 {
+				return err
+			}
+			moves := make([]store.Move, len(gone))
+			for i, c := range gone {
+				c.State, c.Reason = duly.Cancelled, duly.CancelExpired
+				moves[i] = store.Move{Contact: c, From: duly.Planned}
+			}
+			tx.Audit(b, "contacts_cancelled", "engine", duly.CancelExpired, contactIDs(moves))
+			n = len(moves)
+			return tx.MoveContacts(moves)
+		})
+		if err != nil {
+			return err
+		}
+		r.Expired += n
+		r.More = r.More || n == claimMax
+	}
+	return nil
+}
+
+// lapse puts in doubt every try whose lease ended without an answer: the process that made it died, or could not store
+// the answer. It may have gone out, so it is never made again by itself.
+func (e *Engine) lapse(ctx context.Context, now time.Time, r *DispatchReport) error {
+	buckets, err := e.db.LeaseBuckets(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		n := 0
+		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
+			n = 0
+			open, err := tx.OpenAttempts(b, tx.Now(), claimMax)
+			if err != nil || len(open) == 0 {
+				return err
+			}
+			var moves []store.Move
+			for i := range open {
+				a := &open[i]
+				a.State, a.Class, a.Detail, a.EndedAt = duly.AttemptInDoubt, string(channel.Unknown), "lease_ended", tx.Now()
+				c, err := tx.FindContact(a.ContactID)
+				if err != nil {
+					return err
+				}
+				if c.State == duly.Claimed {
+					c.State, c.Reason, c.FallbackAt = duly.InDoubt, "lease_ended", time.Time{}
+					moves = append(moves, store.Move{Contact: c, From: duly.Claimed})
+				}
+			}
+			n = len(open)
+			tx.Audit(b, "in_doubt", "engine", "lease_ended", contactIDs(moves))
+			if err := tx.MoveContacts(moves); err != nil {
+				return err
+			}
+			return tx.FinishAttempts(open)
+		})
+		if err != nil {
+			return err
+		}
+		r.Lapsed += n
+		r.More = r.More || n == claimMax
+	}
+	return nil
+}
+
+// daysPastDue is that of the contact's most overdue item.
+func daysPastDue(c *duly.Contact, today civil.Date) int {
+	worst := 0
+	for i, it := range c.Items {
+		if d := today.Sub(it.DueOn); i == 0 || d > worst {
+			worst = d
+		}
+	}
+	return worst
+}
+
+func amountDue(c *duly.Contact) int64 {
+	var sum int64
+	for _, it := range c.Items {
+		sum += it.Outstanding.Minor
+	}
+	return sum
+}

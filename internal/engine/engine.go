@@ -1,0 +1,217 @@
+// Package engine is the pipe that a contact goes through: import, plan, dispatch, receive, measure.
+//
+// Rows are the only hand-over between the steps. Each step reads rows in one state, asks a pure rule, and writes rows in
+// the next state, in one transaction and in bounded batches; each is safe to repeat. Dispatch takes two transactions,
+// with the sending between them. Nothing here reads a clock by itself: [Engine.Step] is told what time it is.
+//
+//	e, err := engine.New(deps, config)
+//	report, err := e.Step(ctx, now)
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/message"
+	"github.com/dulyhq/duly/internal/rule"
+	"github.com/dulyhq/duly/internal/store"
+	"github.com/dulyhq/duly/internal/strategy"
+)
+
+// Limits of one step, so that no step runs without end.
+const (
+	historyDays     = 35   // how far back contacts are read for caps and for the plan
+	claimMax        = 256  // contacts claimed in one transaction
+	dispatchMax     = 5000 // contacts sent in one Step; the caller steps again while there is more
+	receiptMax      = 2000 // receipts taken from one carrier or one bucket at a time
+	attemptsMax     = 5    // tries of one contact before it counts as failed
+	importChunkRows = 25_000
+)
+
+// FeedPayments is the name of the feed whose freshness the payment fence watches.
+const FeedPayments = "payments"
+
+// Deps is what an Engine works with. All are needed but Log.
+type Deps struct {
+	DB         *store.DB
+	Strategies []*strategy.Strategy // the first that applies to a person is theirs
+	Packs      []*rule.Pack
+	Calendars  *civil.Calendars
+	Messages   *message.Set
+	Carriers   map[duly.Channel]channel.Sender
+	Log        *slog.Logger
+}
+
+// Config is how an Engine behaves.
+type Config struct {
+	Location     *time.Location // of the lender's calendar: when a day begins
+	Lender       string         // as borrowers know it: signature of messages
+	ServicePhone string         // where borrowers get help
+	FeedMaxAge   time.Duration  // payments older than this stop sending
+	Lease        time.Duration  // a try without an answer after this is in doubt
+	Workers      int            // messages on the way to carriers at one time
+	// Clock tells the time between claiming and sending, for the recheck of a claim that waited. Nil never rechecks,
+	// which is right where time stands still between steps, as in the simulator.
+	Clock func() time.Time
+}
+
+// Engine runs the steps. Its methods are safe for concurrent use; Step is not run twice at a time by one Engine.
+type Engine struct {
+	db         *store.DB
+	strategies []lane
+	calendars  *civil.Calendars
+	messages   *message.Set
+	carriers   map[duly.Channel]channel.Sender
+	senders    []channel.Sender // the distinct carriers, by name
+	log        *slog.Logger
+	cfg        Config
+	fence      *fence
+	breaker    *breaker
+	mu         sync.Mutex // one Step at a time
+}
+
+// lane is a strategy with the rules that bind it: the packs and its own limits.
+type lane struct {
+	*strategy.Strategy
+	rules *rule.Set
+}
+
+// New checks that the parts fit: every channel a strategy uses has a carrier, every template it names exists in the
+// tone it wants.
+func New(d Deps, c Config) (*Engine, error) {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
+		fence: newFence(), breaker: newBreaker(),
+	}
+	byName := map[string]channel.Sender{}
+	for _, s := range d.Carriers {
+		byName[s.Name()] = s
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		e.senders = append(e.senders, byName[name])
+	}
+	for _, s := range d.Strategies {
+		l, err := newLane(s, d)
+		if err != nil {
+			return nil, err
+		}
+		e.strategies = append(e.strategies, l)
+	}
+	if len(e.strategies) == 0 {
+		return nil, duly.Errorf(duly.Usage, "no strategy is given").WithHint("name one in the configuration under strategies")
+	}
+	return e, nil
+}
+
+func newLane(s *strategy.Strategy, d Deps) (lane, error) {
+	for _, use := range s.Templates() {
+		place := duly.Place{File: s.Name, Line: use.Line, Field: "steps." + use.Step}
+		if d.Carriers[use.Channel] == nil {
+			return lane{}, duly.Errorf(duly.Invalid, "no carrier is configured for channel %s", use.Channel).At(place).
+				WithHint("add one under carriers, or take the channel out of the step's ladder")
+		}
+		if err := d.Messages.Check(use.Template, use.Channel, use.Tone); err != nil {
+			return lane{}, fmt.Errorf("%s: %w", place, err)
+		}
+	}
+	var caps []rule.Rule
+	for i, l := range s.Limits {
+		r, err := rule.NewCap(fmt.Sprintf("LIMIT-%02d", i+1), s.Name, l.Max, l.Per, l.Channels)
+		if err != nil {
+			return lane{}, err
+		}
+		caps = append(caps, r)
+	}
+	set, err := rule.NewSet(d.Packs, caps...)
+	if err != nil {
+		return lane{}, err
+	}
+	return lane{s, set}, nil
+}
+
+// Report says what one Step did.
+type Report struct {
+	Planned    PlanReport
+	Dispatched DispatchReport
+	Received   ReceiveReport
+	Measured   int
+	More       bool // there is more to do at this very moment: step again
+}
+
+// Step runs the pipe once, for the given instant: what came back is received, what is needed is planned, what is due is
+// sent, what followed is measured. It returns at the first failure of the store; a carrier's failure is not one.
+func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var r Report
+	var err error
+	if r.Received, err = e.Receive(ctx, now); err != nil {
+		return r, fmt.Errorf("receive: %w", err)
+	}
+	// What is planned already may go though a plan failed somewhere: every claim asks the gate and the ledger anew.
+	var planErr error
+	if r.Planned, planErr = e.Plan(ctx, now); planErr != nil {
+		planErr = fmt.Errorf("plan: %w", planErr)
+	}
+	if r.Dispatched, err = e.Dispatch(ctx, now); err != nil {
+		return r, errors.Join(planErr, fmt.Errorf("dispatch: %w", err))
+	}
+	if r.Measured, err = e.Measure(ctx, now); err != nil {
+		return r, errors.Join(planErr, fmt.Errorf("measure: %w", err))
+	}
+	r.More = r.Dispatched.More || r.Received.More
+	return r, planErr
+}
+
+// Today returns the lender's day at an instant.
+func (e *Engine) Today(now time.Time) civil.Date { return civil.In(now, e.cfg.Location) }
+
+// DB returns the engine's store, for reading.
+func (e *Engine) DB() *store.DB { return e.db }
+
+// Config returns how the engine behaves.
+func (e *Engine) Config() Config { return e.cfg }
+
+// laneOf returns the lane with a strategy's name, or nil.
+func (e *Engine) laneOf(name string) *lane {
+	for i := range e.strategies {
+		if e.strategies[i].Name == name {
+			return &e.strategies[i]
+		}
+	}
+	return nil
+}
+
+// laneFor returns the lane that serves a person: that of the first strategy that applies, or nil.
+func (e *Engine) laneFor(p *duly.Person, today civil.Date) (*lane, error) {
+	for i := range e.strategies {
+		ok, err := e.strategies[i].Applies(p, today)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return &e.strategies[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func (e *Engine) reach() (before, after int) {
+	for i := range e.strategies {
+		b, a := e.strategies[i].Reach()
+		before, after = max(before, b), max(after, a)
+	}
+	return before, after
+}

@@ -1,0 +1,29 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dulyhq/duly/internal/store"
+)
+
+var errRollback = errors.New("rolled back, as a store does that has to run a transaction again")
+
+// RecallTwice claims one contact of a bucket and stores that it was taken back, in a transaction that runs twice.
+func (e *Engine) RecallTwice(ctx context.Context, now time.Time, bucket int) error {
+	jobs, _, err := e.claim(ctx, now, []int{bucket}, 1)
+	if err != nil {
+		return err
+	}
+	e.dropClaims(jobs)
+	answers := []*answer{{job: jobs[0], recalled: true}}
+	var r DispatchReport
+	err = e.db.Update(ctx, now, []int{bucket}, func(tx *store.Tx) error {
+		return errors.Join(e.finishBucket(tx, bucket, answers, &r), errRollback)
+	})
+	if !errors.Is(err, errRollback) {
+		return err
+	}
+	return e.db.Update(ctx, now, []int{bucket}, func(tx *store.Tx) error { return e.finishBucket(tx, bucket, answers, &r) })
+}

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+)
+
+// fence makes "stop" mean stop within one process. A claim registers its borrower while it holds the bucket's lock; a
+// payment, hold or refusal for that borrower stops the claim while it holds the same lock; a worker asks begin right
+// before the POST. So a POST either began before the payment's transaction committed, or does not begin at all.
+type fence struct {
+	mu     sync.Mutex
+	claims map[duly.BorrowerID]map[duly.AttemptID]*claimMark
+}
+
+type claimMark struct{ stopped bool }
+
+func newFence() *fence { return &fence{claims: map[duly.BorrowerID]map[duly.AttemptID]*claimMark{}} }
+
+// claim registers an attempt that is about to be sent.
+func (f *fence) claim(b duly.BorrowerID, a duly.AttemptID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.claims[b] == nil {
+		f.claims[b] = map[duly.AttemptID]*claimMark{}
+	}
+	f.claims[b][a] = &claimMark{}
+}
+
+// stop keeps every registered attempt of the borrower from beginning.
+func (f *fence) stop(b duly.BorrowerID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.claims[b] {
+		m.stopped = true
+	}
+}
+
+// begin reports whether the attempt may be sent now, and forgets it: what has begun can no longer be stopped.
+func (f *fence) begin(b duly.BorrowerID, a duly.AttemptID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.claims[b][a]
+	delete(f.claims[b], a)
+	if len(f.claims[b]) == 0 {
+		delete(f.claims, b)
+	}
+	return m != nil && !m.stopped
+}
+
+// breaker keeps a carrier at rest after it said that its configuration is wrong or that it is throttled as a whole.
+type breaker struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func newBreaker() *breaker { return &breaker{until: map[string]time.Time{}} }
+
+func (b *breaker) rest(carrier string, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until.After(b.until[carrier]) {
+		b.until[carrier] = until
+	}
+}
+
+// resting returns when the carrier may be used again; zero if it may be used at now.
+func (b *breaker) resting(carrier string, now time.Time) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if u := b.until[carrier]; u.After(now) {
+		return u
+	}
+	return time.Time{}
+}

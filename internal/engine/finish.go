@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// Waits between tries of one contact, and the rest of a carrier that said it cannot work.
+const (
+	retryDelayMin = time.Minute
+	retryDelayMax = 30 * time.Minute
+	carrierRest   = 5 * time.Minute
+)
+
+// finish stores the answers of carriers: the attempt ends, the contact moves on.
+func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *DispatchReport) error {
+	byBucket := map[int][]*answer{}
+	for i := range batch {
+		b := batch[i].job.contact.BorrowerID.Bucket()
+		byBucket[b] = append(byBucket[b], &batch[i])
+	}
+	var errs []error
+	for _, group := range e.db.Groups(sortedKeys(byBucket)) {
+		var seen DispatchReport
+		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+			seen = DispatchReport{}
+			for _, b := range group {
+				if err := e.finishBucket(tx, b, byBucket[b], &seen); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil { // the answers of other groups are stored all the same
+			errs = append(errs, err)
+			continue
+		}
+		r.add(seen)
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) finishBucket(tx *store.Tx, bucket int, answers []*answer, r *DispatchReport) error {
+	ids := make([]duly.ContactID, len(answers))
+	for i, a := range answers {
+		ids[i] = a.job.contact.ID
+	}
+	current, err := tx.FindContacts(bucket, ids)
+	if err != nil {
+		return err
+	}
+	var moves []store.Move
+	attempts := make([]duly.Attempt, 0, len(answers))
+	var lessons []lesson
+	for _, given := range answers {
+		a := &answer{}
+		*a = *given // the store may run this again: the answer itself must stay as it was given
+		l := e.settleAnswer(tx.Now(), a, r)
+		attempts = append(attempts, a.job.attempt)
+		if l != (lesson{}) {
+			lessons = append(lessons, l)
+		}
+		// A receipt may have moved the contact meanwhile; then it knows better. So does the answer itself where the
+		// lease had ended before it came.
+		c, ok := current[a.job.contact.ID]
+		next := a.job.contact
+		if ok && c.State == duly.InDoubt && next.State == duly.Planned {
+			next.State = duly.Failed // it was given up meanwhile, and is not tried again
+		}
+		if ok && (c.State == duly.Claimed || c.State == duly.InDoubt && c.Attempts == given.job.contact.Attempts && c.State.CanBecome(next.State)) {
+			moves = append(moves, store.Move{Contact: next, From: c.State})
+		}
+	}
+	if err := tx.FinishAttempts(attempts); err != nil {
+		return err
+	}
+	if err := tx.MoveContacts(moves); err != nil {
+		return err
+	}
+	tx.Audit(bucket, "answered", "engine", "", moveDetail(moves))
+	return e.learn(tx, bucket, lessons)
+}
+
+// lesson is what a carrier taught of a borrower: an address that does not exist, or a refusal.
+type lesson struct {
+	borrower duly.BorrowerID
+	bounced  duly.PointID // this contact point is dead
+	refused  duly.Channel // this channel is refused
+}
+
+// learn makes lessons known and has their persons planned again.
+func (e *Engine) learn(tx *store.Tx, bucket int, lessons []lesson) error {
+	for _, l := range lessons {
+		if l.bounced != "" {
+			if err := tx.SetPointState(bucket, l.borrower, l.bounced, duly.PointBounced); err != nil {
+				return err
+			}
+			if err := tx.MarkDirty([]duly.BorrowerID{l.borrower}); err != nil {
+				return err
+			}
+		}
+		if l.refused != "" {
+			if _, err := e.apply(tx, "carrier", []duly.Fact{refusal(l, tx.Now())}, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// settleAnswer ends the attempt and sets the contact's next state, and returns what was learned.
+func (e *Engine) settleAnswer(now time.Time, a *answer, r *DispatchReport) lesson {
+	c, at := &a.job.contact, &a.job.attempt
+	at.EndedAt, c.ChangedAt = now, now
+	switch {
+	case a.recalled:
+		at.State = duly.AttemptRecalled
+		c.State, c.Reason = duly.Planned, "recalled"
+		c.Attempts-- // nothing left: the try is not one of the contact's tries
+		c.SentAt = time.Time{}
+		if c.Attempts > 0 {
+			c.SentAt = now
+		}
+		r.Recalled++
+		return lesson{}
+	case a.err == nil:
+		at.State, at.ProviderID = duly.AttemptAccepted, a.accepted.ProviderID
+		if a.accepted.Segments > 0 {
+			at.Segments = a.accepted.Segments
+		}
+		c.State, c.Reason = duly.Accepted, ""
+		if a.accepted.Delivered {
+			c.State = duly.Delivered
+		}
+		c.FallbackAt = e.fallbackAt(c, now)
+		r.Accepted++
+		return lesson{}
+	}
+	at.Class, at.Detail, at.State = string(a.err.Class), a.err.Code, duly.AttemptRefused
+	return e.settleRefusal(now, a, r)
+}
+
+// settleRefusal is settleAnswer for a carrier's error, by its class.
+func (e *Engine) settleRefusal(now time.Time, a *answer, r *DispatchReport) lesson {
+	c := &a.job.contact
+	switch a.err.Class {
+	case channel.Unknown:
+		a.job.attempt.State = duly.AttemptInDoubt
+		c.State, c.Reason, c.FallbackAt = duly.InDoubt, a.err.Code, time.Time{} // nobody is chased on another channel for a doubt
+		r.InDoubt++
+	case channel.Temporary, channel.Throttled:
+		e.retry(c, now, a.err, r)
+	case channel.Config:
+		e.breaker.rest(a.job.carrier.Name(), now.Add(carrierRest))
+		e.log.Error("carrier cannot work", "carrier", a.job.carrier.Name(), "code", a.err.Code, "detail", a.err.Detail)
+		e.retry(c, now, a.err, r)
+	case channel.BadAddress:
+		e.fail(c, now, a.err.Code, r)
+		return lesson{borrower: c.BorrowerID, bounced: c.PointID}
+	case channel.OptedOut:
+		e.fail(c, now, a.err.Code, r)
+		c.FallbackAt = time.Time{} // who refuses one channel is not chased on the next
+		return lesson{borrower: c.BorrowerID, refused: c.Channel}
+	case channel.Permanent:
+		e.fail(c, now, a.err.Code, r)
+	}
+	return lesson{}
+}
+
+func (e *Engine) retry(c *duly.Contact, now time.Time, err *channel.Error, r *DispatchReport) {
+	if c.Attempts >= attemptsMax {
+		e.fail(c, now, err.Code, r)
+		return
+	}
+	delay := max(min(retryDelayMin<<(c.Attempts-1), retryDelayMax), err.RetryAfter)
+	c.State, c.Reason, c.NotBefore = duly.Planned, string(err.Class), now.Add(delay)
+	r.Retried++
+}
+
+func (e *Engine) fail(c *duly.Contact, now time.Time, code string, r *DispatchReport) {
+	c.State, c.Reason = duly.Failed, code
+	c.FallbackAt = now
+	if e.fallbackAt(c, now).IsZero() {
+		c.FallbackAt = time.Time{}
+	}
+	r.Failed++
+}
+
+// fallbackAt is when the next rung of the contact's ladder is due if this one is not delivered; zero without a next rung.
+func (e *Engine) fallbackAt(c *duly.Contact, now time.Time) time.Time {
+	l := e.laneOf(c.Strategy)
+	if l == nil {
+		return time.Time{}
+	}
+	step, ok := l.Step(c.Step)
+	if !ok {
+		return time.Time{}
+	}
+	after, ok := step.FallbackAfter(c.Rung)
+	if !ok {
+		return time.Time{}
+	}
+	return now.Add(after)
+}
+
+// refusal is the opt-out that a provider reports for a channel.
+func refusal(l lesson, now time.Time) duly.Fact {
+	key := string(l.refused)
+	if l.refused.Call() {
+		key = "calls"
+	}
+	return &duly.OptOut{
+		BorrowerID: l.borrower, ID: duly.ConsentID("provider:" + key), Key: key, At: now, Source: "provider", Version: now.UnixMicro(),
+	}
+}
+
+func sortedKeys[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,297 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/ingest"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// ImportOptions say how a file is imported.
+type ImportOptions struct {
+	Mapping   *ingest.Mapping
+	Read      ingest.Options
+	AsOf      time.Time            // the version of facts that have none, and how far a payment feed reaches; zero: now
+	CheckOnly bool                 // read and check every row, write nothing
+	Problem   func(ingest.Problem) // told of every bad row, in order
+	Progress  func(ImportReport)   // told after every chunk
+}
+
+// ImportReport counts what an import did. It closes: Rows = Skipped + Good + Bad, by row of the file.
+type ImportReport struct {
+	File     string
+	Hash     string
+	Rows     int64 // rows of data read, without headers
+	Skipped  int64 // of these, applied by an earlier run of the same file
+	Good     int64 // rows whose facts are all known now
+	Bad      int64 // rows refused and reported
+	Facts    int64
+	Added    int64
+	Changed  int64
+	Same     int64
+	Stale    int64 // older than what is known
+	Settled  int64
+	Stopped  int64
+	Already  bool // the same file was imported whole before, with the same mapping: nothing was done
+	Complete bool
+	FeedHeld bool // rows of payments were left out, so the payment feed was not moved
+}
+
+// Import reads a file into the store in chunks. Each chunk is applied whole or not at all, together with how far the file
+// has been read, so that a run that was cut off goes on where it stopped; a file that was imported whole is not read
+// again. Rows that are wrong are told to opt.Problem and left out; they stop nothing.
+func (e *Engine) Import(ctx context.Context, now time.Time, path string, opt ImportOptions) (ImportReport, error) {
+	hash, _, err := ingest.Hash(path)
+	if err != nil {
+		return ImportReport{}, err
+	}
+	im := &importer{e: e, now: now, opt: opt, report: ImportReport{File: path, Hash: hash}}
+	im.version = now.UnixMicro()
+	if opt.AsOf.After(now) {
+		return im.report, duly.Errorf(duly.Usage, "the file is said to be complete up to a time that has not come").WithHint("check --as-of")
+	}
+	if !opt.AsOf.IsZero() {
+		im.version = opt.AsOf.UnixMicro()
+	}
+	if !opt.CheckOnly {
+		known, err := e.db.FindImport(ctx, hash, opt.Mapping.Hash)
+		if err != nil {
+			return im.report, err
+		}
+		if known.Complete {
+			im.report.Already, im.report.Rows, im.report.Skipped, im.report.Complete = true, known.Rows, known.Rows, true
+			return im.report, nil
+		}
+		im.resume(known)
+	}
+	if err := ingest.Read(ctx, path, opt.Mapping, opt.Read, func(row ingest.Row) error { return im.add(ctx, row) }); err != nil {
+		return im.report, err
+	}
+	if err := im.flush(ctx, true); err != nil {
+		return im.report, err
+	}
+	im.report.Complete = im.refusedAt == 0
+	return im.report, nil
+}
+
+// importer gathers rows into a chunk and applies it.
+type importer struct {
+	e       *Engine
+	now     time.Time
+	opt     ImportOptions
+	version int64
+	report  ImportReport
+	skip    int64
+	rows    []chunkRow
+	facts   []duly.Fact
+	feed    time.Time // the latest arrival among payments seen
+	// refusedAt is the first row that the store refused because of what else is known, which may change: the file is
+	// not done, and another run starts there. 0: none.
+	refusedAt int64
+	badBefore bool // among the rows that an earlier run went through is one that was wrong
+}
+
+// chunkRow is a row of the chunk: the place of its first fact in facts, and how many it has.
+type chunkRow struct {
+	file       string
+	line       int
+	row        int64
+	from, many int
+}
+
+func (im *importer) resume(known store.Import) {
+	im.skip = known.Rows
+	if known.Version != 0 && im.opt.AsOf.IsZero() {
+		im.version = known.Version // the same version as the chunks that are already in
+	}
+}
+
+func (im *importer) add(ctx context.Context, row ingest.Row) error {
+	im.report.Rows++
+	if row.Row <= im.skip {
+		im.report.Skipped++
+		im.badBefore = im.badBefore || len(row.Problems) > 0
+		return nil
+	}
+	if len(row.Problems) > 0 {
+		im.report.Bad++
+		for _, p := range row.Problems {
+			im.tell(p)
+		}
+	} else {
+		im.rows = append(im.rows, chunkRow{row.File, row.Line, row.Row, len(im.facts), len(row.Facts)})
+		for _, f := range row.Facts {
+			im.facts = append(im.facts, f)
+			setVersion(f, im.version)
+			if p, ok := f.(*duly.Payment); ok && p.ArrivedAt.After(im.feed) {
+				im.feed = p.ArrivedAt
+			}
+		}
+	}
+	if len(im.rows) >= importChunkRows {
+		return im.flush(ctx, false)
+	}
+	return nil
+}
+
+func (im *importer) tell(p ingest.Problem) {
+	if im.opt.Problem != nil {
+		im.opt.Problem(p)
+	}
+}
+
+// flush applies the chunk and, in the same transaction, how far the file has been read.
+func (im *importer) flush(ctx context.Context, last bool) error {
+	defer func() { im.rows, im.facts = im.rows[:0], im.facts[:0] }()
+	if im.opt.CheckOnly {
+		im.report.Good += int64(len(im.rows))
+		im.report.Facts += int64(len(im.facts))
+		return nil
+	}
+	if err := im.e.resolveOwners(ctx, im.facts); err != nil {
+		return err
+	}
+	var applied Applied
+	refused := im.refusedAt
+	err := im.e.db.Update(ctx, im.now, bucketsOf(im.facts), func(tx *store.Tx) error {
+		var err error
+		if applied, err = im.e.apply(tx, "import:"+im.report.Hash[:12], im.facts, false); err != nil {
+			return err
+		}
+		refused = im.firstRefused(applied)
+		record := store.Import{Hash: im.report.Hash, Mapping: im.opt.Mapping.Hash, Rows: im.report.Rows, Version: im.version, Complete: last && refused == 0}
+		if refused > 0 {
+			record.Rows = refused - 1
+		}
+		if feed := im.watermark(last, refused); !feed.IsZero() {
+			if err := tx.SetFeed(FeedPayments, feed); err != nil {
+				return err
+			}
+		}
+		return tx.PutImport(record)
+	})
+	if err != nil {
+		return fmt.Errorf("apply rows up to %d: %w", im.report.Rows, err)
+	}
+	im.refusedAt = refused
+	im.report.FeedHeld = im.report.FeedHeld || last && refused > 0 && !im.feed.IsZero()
+	im.count(applied)
+	if im.opt.Progress != nil {
+		im.opt.Progress(im.report)
+	}
+	return nil
+}
+
+// firstRefused returns the first row of the file so far that the store refused, or 0.
+func (im *importer) firstRefused(a Applied) int64 {
+	if im.refusedAt > 0 {
+		return im.refusedAt
+	}
+	for _, row := range im.rows {
+		for i := row.from; i < row.from+row.many; i++ {
+			if a.Results[i].Refused() {
+				return row.row
+			}
+		}
+	}
+	return 0
+}
+
+// watermark returns up to when payments are known once the chunk is in: at the end of a file of payments, its as-of time
+// if one was given, else the latest arrival in it, and never a time that has not come. A file without payments says
+// nothing of the feed; one of which a row was left out does not move it, for that row may be somebody's payment.
+func (im *importer) watermark(last bool, refused int64) time.Time {
+	switch {
+	case !last || im.feed.IsZero() || refused > 0:
+		return time.Time{}
+	case im.report.Bad > 0 || im.badBefore:
+		im.report.FeedHeld = true
+		return time.Time{}
+	case !im.opt.AsOf.IsZero():
+		return im.opt.AsOf
+	case im.feed.After(im.now):
+		return im.now
+	}
+	return im.feed
+}
+
+// count adds a chunk to the report and tells of the rows that the store refused.
+func (im *importer) count(a Applied) {
+	r := &im.report
+	r.Facts += int64(len(im.facts))
+	r.Settled += int64(a.Settled)
+	r.Stopped += int64(a.Stopped)
+	for _, row := range im.rows {
+		bad := false
+		for i := row.from; i < row.from+row.many; i++ {
+			switch a.Results[i] {
+			case store.Added:
+				r.Added++
+			case store.Changed:
+				r.Changed++
+			case store.Same:
+				r.Same++
+			case store.Stale:
+				r.Stale++
+			case store.Conflict, store.UnknownBorrower, store.UnknownLoan, store.WrongCurrency:
+				bad = true
+				im.tell(storeProblem(row, im.facts[i], a.Results[i]))
+			}
+		}
+		if bad {
+			r.Bad++
+		} else {
+			r.Good++
+		}
+	}
+}
+
+func storeProblem(row chunkRow, f duly.Fact, result store.PutResult) ingest.Problem {
+	p := ingest.Problem{Place: duly.Place{File: row.file, Line: row.line, Field: string(f.FactKind())}, Class: "reference"}
+	switch result {
+	case store.Conflict:
+		p.Class, p.Reason = "duplicate", "the same key with the same version but different content is already known"
+		p.Hint = "give newer content a higher version, or import it with a later --as-of"
+	case store.UnknownBorrower:
+		p.Reason, p.Hint = "its borrower is not known", "import the borrowers first"
+	case store.UnknownLoan:
+		p.Reason, p.Hint = "its loan is not known", "import the loans first"
+	case store.WrongCurrency:
+		p.Class, p.Reason = "currency", "its amount is in another currency than its loan"
+		p.Hint = "a loan and everything about it are in one currency; mend the row, or the loan"
+	case store.Added, store.Changed, store.Same, store.Stale:
+	}
+	return p
+}
+
+// setVersion gives a fact without a version of its own the import's.
+func setVersion(f duly.Fact, v int64) {
+	if f.FactVersion() != 0 {
+		return
+	}
+	switch f := f.(type) {
+	case *duly.Borrower:
+		f.Version = v
+	case *duly.ContactPoint:
+		f.Version = v
+	case *duly.Loan:
+		f.Version = v
+	case *duly.Installment:
+		f.Version = v
+	case *duly.Payment:
+		f.Version = v
+	case *duly.Debit:
+		f.Version = v
+	case *duly.Consent:
+		f.Version = v
+	case *duly.OptOut:
+		f.Version = v
+	case *duly.Hold:
+		f.Version = v
+	case *duly.Touch:
+		f.Version = v
+	}
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/outcome"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// measureMax is how many contacts one bucket is measured for at a time.
+const measureMax = 1000
+
+// Measure writes what followed the contacts whose outcome is known by now, once a day and bucket, and returns how many.
+func (e *Engine) Measure(ctx context.Context, now time.Time) (int, error) {
+	buckets, err := e.db.MeasureBuckets(ctx, e.Today(now))
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for _, group := range e.db.Groups(buckets) {
+		n := 0
+		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+			n = 0
+			for _, b := range group {
+				k, err := e.measureBucket(tx, b)
+				if err != nil {
+					return err
+				}
+				n += k
+			}
+			return nil
+		})
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+func (e *Engine) measureBucket(tx *store.Tx, bucket int) (int, error) {
+	contacts, err := tx.Unmeasured(bucket, measureMax)
+	if err != nil {
+		return 0, err
+	}
+	var known []store.Outcome
+	for i := range contacts {
+		c := &contacts[i]
+		settled, err := tx.SettledAt(bucket, c.Items)
+		if err != nil {
+			return 0, err
+		}
+		if kind, ok := outcome.Of(c, settled, tx.Now(), e.cfg.Location); ok {
+			known = append(known, store.Outcome{ContactID: c.ID, Kind: string(kind)})
+		}
+	}
+	if err := tx.PutOutcomes(bucket, known); err != nil {
+		return 0, err
+	}
+	return len(known), tx.SetMeasuredThrough(bucket, e.Today(tx.Now()))
+}
+
+// Doubts returns the attempts in doubt: what may have gone out and cannot be proved, oldest first.
+func (e *Engine) Doubts(ctx context.Context, limit int) ([]duly.Attempt, error) {
+	return e.db.InDoubt(ctx, "", time.Time{}, limit)
+}
+
+// Resolve records what became of an attempt in doubt, on a person's word. It is kept as a receipt, so that it shows in
+// the timeline and a later receipt can still know better.
+func (e *Engine) Resolve(ctx context.Context, now time.Time, id duly.AttemptID, status duly.ReceiptStatus, author string) error {
+	a, err := e.db.FindAttempt(ctx, id)
+	if err != nil {
+		return err
+	}
+	if a.State != duly.AttemptInDoubt {
+		return duly.Errorf(duly.Refused, "the attempt is not in doubt; it is %s", a.State)
+	}
+	var r ReceiveReport
+	rc := duly.Receipt{Provider: "person", Key: "resolve:" + string(id), AttemptID: id, Status: status, Detail: author, At: now}
+	if err := e.Accept(ctx, now, []duly.Receipt{rc}, &r); err != nil {
+		return err
+	}
+	return e.applyInbox(ctx, now, &r)
+}

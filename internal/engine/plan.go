@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/plan"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// PlanReport counts what a plan did, by person and by contact.
+type PlanReport struct {
+	Buckets int
+	Persons int // looked at
+	New     int // contacts written for the first time, planned or blocked
+	Moved   int // contacts that changed
+	Planned int // of both, those that now wait to be sent
+	Blocked int
+	Failed  int // persons who could not be planned, and are not contacted; the log says why
+}
+
+func (r *PlanReport) add(o PlanReport) {
+	r.Buckets += o.Buckets
+	r.Persons += o.Persons
+	r.New += o.New
+	r.Moved += o.Moved
+	r.Planned += o.Planned
+	r.Blocked += o.Blocked
+	r.Failed += o.Failed
+}
+
+// planWorkers is how many buckets are planned at a time: reading and deciding overlap, writing takes turns in SQLite.
+const planWorkers = 2
+
+// Plan writes the contacts that the day wants. A bucket is planned whole once a day, and again for persons whose facts
+// changed or whose next rung is due. Planning twice changes nothing.
+func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
+	today := e.Today(now)
+	buckets, err := e.db.PlanBuckets(ctx, today, now)
+	if err != nil {
+		return PlanReport{}, err
+	}
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		total  PlanReport
+		first  error
+		groups [][]int
+	)
+	if groups, err = e.planGroups(ctx, buckets); err != nil {
+		return total, err
+	}
+	for range min(planWorkers, len(groups)) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				if len(groups) == 0 || first != nil || ctx.Err() != nil {
+					mu.Unlock()
+					return
+				}
+				group := groups[0]
+				groups = groups[1:]
+				mu.Unlock()
+				r, err := e.planGroup(ctx, now, today, group)
+				mu.Lock()
+				total.add(r)
+				if err != nil && first == nil {
+					first = fmt.Errorf("buckets %v: %w", group, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if first == nil {
+		first = ctx.Err()
+	}
+	return total, first
+}
+
+// planPersonsMax bounds how many persons are held in memory by one worker, as far as buckets are even.
+const planPersonsMax = 4000
+
+// planGroups splits buckets into groups that are planned together: no more than the store takes well, and no more people
+// than fit.
+func (e *Engine) planGroups(ctx context.Context, buckets []int) ([][]int, error) {
+	people, err := e.db.People(ctx)
+	if err != nil {
+		return nil, err
+	}
+	size := int(max(1, planPersonsMax*duly.Buckets/max(1, people)))
+	var out [][]int
+	for _, group := range e.db.Groups(buckets) {
+		out = slices.AppendSeq(out, slices.Chunk(group, size))
+	}
+	return out, nil
+}
+
+// planRetries bounds how often a bucket is planned anew because its facts changed meanwhile.
+const planRetries = 8
+
+// planGroup decides a group of buckets outside the write transaction and writes inside it those whose facts are still the
+// same; the others are decided again.
+func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date, group []int) (PlanReport, error) {
+	var total PlanReport
+	for range planRetries {
+		decided, err := e.decideGroup(ctx, now, today, group)
+		if err != nil {
+			return total, err
+		}
+		var r PlanReport
+		var stale []int
+		err = e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+			r, stale = PlanReport{}, nil
+			for _, d := range decided {
+				state, err := tx.Bucket(d.bucket)
+				if err != nil {
+					return err
+				}
+				if state.Version != d.state.Version {
+					stale = append(stale, d.bucket)
+					continue
+				}
+				if err := e.writePlan(tx, today, d); err != nil {
+					return err
+				}
+				r.add(d.report)
+			}
+			return nil
+		})
+		if err != nil {
+			return total, err
+		}
+		total.add(r)
+		if len(stale) == 0 {
+			return total, nil
+		}
+		group = stale
+	}
+	return total, duly.Errorf(duly.Unavailable, "facts change faster than they can be planned").
+		WithHint("try again; the buckets stay due for planning")
+}
+
+func (e *Engine) decideGroup(ctx context.Context, now time.Time, today civil.Date, group []int) ([]*bucketInput, error) {
+	out := make([]*bucketInput, len(group))
+	err := e.db.View(ctx, func(tx *store.Tx) error {
+		for i, b := range group {
+			var err error
+			if out[i], err = e.readBucket(tx, now, today, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range out {
+		if in.changes, in.report, err = e.decide(in, now, today); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// bucketInput is what one bucket's plan is decided from, and what was decided.
+type bucketInput struct {
+	bucket  int
+	state   store.Bucket
+	whole   bool // the day's plan, not only changed persons
+	dirty   []duly.BorrowerID
+	persons []duly.Person
+	changes []plan.Change
+	report  PlanReport
+}
+
+func (e *Engine) readBucket(tx *store.Tx, now time.Time, today civil.Date, bucket int) (*bucketInput, error) {
+	in := &bucketInput{bucket: bucket}
+	var err error
+	if in.state, err = tx.Bucket(bucket); err != nil {
+		return nil, err
+	}
+	in.whole = in.state.PlannedThrough.Before(today)
+	ids, err := tx.Followups(bucket, now)
+	if err != nil {
+		return nil, err
+	}
+	if in.dirty, err = tx.Dirty(bucket); err != nil {
+		return nil, err
+	}
+	ids = append(ids, in.dirty...)
+	if in.whole {
+		before, after := e.reach()
+		due, err := tx.Due(bucket, today.Add(-after), today.Add(before))
+		if err != nil {
+			return nil, err
+		}
+		waiting, err := tx.Waiting(bucket) // also who no longer has anything due within reach
+		if err != nil {
+			return nil, err
+		}
+		ids = append(append(ids, due...), waiting...)
+	}
+	in.persons, err = tx.Persons(bucket, unique(ids), now.AddDate(0, 0, -historyDays))
+	return in, err
+}
+
+// decide asks package plan for every person, and returns the changes in the order in which they will be sent: contacts
+// that are claimed together then lie together on disk.
+func (e *Engine) decide(in *bucketInput, now time.Time, today civil.Date) ([]plan.Change, PlanReport, error) {
+	r := PlanReport{Buckets: 1, Persons: len(in.persons)}
+	var changes []plan.Change
+	for i := range in.persons {
+		res, err := e.next(&in.persons[i], now, today, in.state.PlannedThrough, false)
+		if err != nil { // one person's trouble keeps nobody else from being planned
+			e.log.Error("a person cannot be planned and is not contacted", "bucket", in.bucket, "error", err)
+			r.Failed++
+			res = plan.Result{Changes: blockPlanned(&in.persons[i])}
+		}
+		changes = append(changes, res.Changes...)
+	}
+	slices.SortStableFunc(changes, func(a, b plan.Change) int { return a.Contact.NotBefore.Compare(b.Contact.NotBefore) })
+	for i := range changes {
+		if changes[i].From == "" {
+			r.New++
+		} else {
+			r.Moved++
+		}
+		switch changes[i].Contact.State {
+		case duly.Planned:
+			r.Planned++
+		case duly.Blocked:
+			r.Blocked++
+		case duly.Claimed, duly.Accepted, duly.Delivered, duly.Read, duly.Failed, duly.InDoubt, duly.Cancelled:
+		}
+	}
+	return changes, r, nil
+}
+
+// next is the plan of one person. Someone whom no strategy serves keeps nothing planned.
+func (e *Engine) next(p *duly.Person, now time.Time, today, through civil.Date, explain bool) (plan.Result, error) {
+	l, err := e.laneFor(p, today)
+	if err != nil {
+		return plan.Result{}, err
+	}
+	if l == nil {
+		return plan.Result{Changes: unserved(p), Summary: "No strategy applies to this borrower."}, nil
+	}
+	return plan.Next(&plan.Input{
+		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Location: e.cfg.Location,
+		Now: now, PlannedThrough: through, Explain: explain,
+	})
+}
+
+// blockPlanned keeps what waits for a person who cannot be planned from going out.
+func blockPlanned(p *duly.Person) []plan.Change {
+	var out []plan.Change
+	for _, c := range p.Contacts {
+		if c.State == duly.Planned {
+			c.State, c.Reason, c.FallbackAt = duly.Blocked, "plan_failed", time.Time{}
+			out = append(out, plan.Change{Contact: c, From: duly.Planned})
+		}
+	}
+	return out
+}
+
+// unserved ends what is still to come for a person whom no strategy serves any more.
+func unserved(p *duly.Person) []plan.Change {
+	var out []plan.Change
+	for _, c := range p.Contacts {
+		from := c.State
+		switch {
+		case from == duly.Planned:
+			c.State, c.Reason = duly.Cancelled, duly.CancelReplaced
+		case c.FallbackAt.IsZero():
+			continue
+		}
+		c.FallbackAt = time.Time{}
+		out = append(out, plan.Change{Contact: c, From: from})
+	}
+	return out
+}
+
+func (e *Engine) writePlan(tx *store.Tx, today civil.Date, in *bucketInput) error {
+	bucket, changes := in.bucket, in.changes
+	var rows []duly.Contact
+	var moves []store.Move
+	for _, c := range changes {
+		if c.From == "" {
+			rows = append(rows, c.Contact)
+		} else {
+			moves = append(moves, store.Move{Contact: c.Contact, From: c.From})
+		}
+	}
+	if err := tx.PutContacts(rows); err != nil {
+		return err
+	}
+	if err := tx.MoveContacts(moves); err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		tx.Audit(bucket, "planned", "engine", today.String(), planDetail(changes))
+	}
+	if err := tx.ClearDirty(bucket, in.dirty); err != nil {
+		return err
+	}
+	if in.whole {
+		return tx.SetPlannedThrough(bucket, today)
+	}
+	return nil
+}
+
+// planDetail lists each change as id, new state and reason: what an auditor compares with the contacts.
+func planDetail(changes []plan.Change) [][3]string {
+	out := make([][3]string, len(changes))
+	for i := range changes {
+		c := &changes[i].Contact
+		out[i] = [3]string{string(c.ID), string(c.State), c.Reason}
+	}
+	return out
+}

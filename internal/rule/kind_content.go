@@ -1,0 +1,108 @@
+package rule
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// maxPatterns bounds the patterns of a content rule, and MaxTextBytes the text that is judged.
+const (
+	maxPatterns  = 50
+	MaxTextBytes = 64 << 10
+)
+
+// content lets words pass that match every pattern of must and none of must_not. A forbidden word is found too where
+// spaces, invisible characters or full-width letters hide it. While planning there are no words and nothing is judged;
+// a call may have none when it is sent.
+//
+//	params: {must: ["^【[^】]{2,16}】"], must_not: ["坐牢"]}
+type content struct{ must, mustNot []pattern }
+
+// pattern is a regular expression; most forbidden words are plain text, which is found much sooner.
+type pattern struct {
+	re    *regexp.Regexp
+	plain string // the whole of the expression, if it is plain text
+}
+
+func (p *pattern) in(s string) bool {
+	if p.plain != "" {
+		return strings.Contains(s, p.plain)
+	}
+	return p.re.MatchString(s)
+}
+
+func (c *content) check(v *View, _ time.Time) finding {
+	if v.Text == "" {
+		if v.phase() == PhasePlan || v.Contact.Channel.Call() || !v.Contact.Channel.Known() {
+			return pass()
+		}
+		return finding{lack: lackFact, seen: "the words are not known"}
+	}
+	if len(v.Text) > MaxTextBytes {
+		return finding{seen: fmt.Sprintf("the words are longer than %d KiB", MaxTextBytes>>10)}
+	}
+	for i := range c.must {
+		if !c.must[i].in(v.Text) {
+			return finding{seen: fmt.Sprintf("pattern %d of must is not met: %s", i+1, c.must[i].re)}
+		}
+	}
+	for i := range c.mustNot {
+		p := &c.mustNot[i]
+		if p.in(v.Text) || v.plain() != v.Text && p.in(v.plain()) {
+			return finding{seen: fmt.Sprintf("pattern %d of must_not is met: %s", i+1, p.re)}
+		}
+	}
+	return pass()
+}
+
+// plain returns the words without what could hide a forbidden one.
+func (v *View) plain() string {
+	if v.folded == "" {
+		v.folded = strings.Map(fold, v.Text)
+	}
+	return v.folded
+}
+
+func fold(r rune) rune {
+	switch {
+	case unicode.IsSpace(r), unicode.Is(unicode.Cf, r):
+		return -1
+	case r >= '!'+0xfee0 && r <= '~'+0xfee0:
+		return r - 0xfee0
+	}
+	return r
+}
+
+func parseContent(o *object) checker {
+	o.only("must", "must_not")
+	c := &content{must: o.patterns("must"), mustNot: o.patterns("must_not")}
+	if !o.has("must") && !o.has("must_not") {
+		o.r.fail(o.node, o.field, "must have must or must_not")
+	}
+	return c
+}
+
+func (o *object) patterns(key string) []pattern {
+	var out []pattern
+	list := o.strs(key)
+	if len(list) > maxPatterns {
+		o.fail(key, "has more than %d patterns", maxPatterns)
+		return nil
+	}
+	for i, s := range list {
+		re, err := regexp.Compile(s)
+		if err != nil {
+			o.r.fail(o.at[key], fmt.Sprintf("%s[%d]", o.path(key), i), "not a regular expression: %v", err)
+			continue
+		}
+		p := pattern{re: re}
+		if text, whole := re.LiteralPrefix(); whole {
+			p.plain = text
+		}
+		out = append(out, p)
+	}
+	return out
+}

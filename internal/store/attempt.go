@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+)
+
+// An attempt's id is that of its contact and its number, so those are its key.
+const attemptQuery = "SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at " +
+	"FROM attempt WHERE "
+
+func scanAttempt(r *row) duly.Attempt {
+	a := duly.Attempt{
+		ContactID: duly.ContactID(r.text()), No: r.int(), BorrowerID: duly.BorrowerID(r.text()), Carrier: r.text(), State: duly.AttemptState(r.text()),
+		ProviderID: r.text(), Class: r.text(), Detail: r.text(), Segments: r.int(), Text: r.text(),
+	}
+	r.json(&a.Known)
+	a.ClaimedAt, a.LeaseUntil, a.EndedAt = r.time(), r.time(), r.time()
+	a.ID = duly.NewAttemptID(a.ContactID, a.No)
+	return a
+}
+
+// A recalled attempt never left: its number, and with it the provider's reference, is used for the next.
+var putAttempts = batch{
+	head: "@insert INTO attempt (bucket, contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, " +
+		"lease_until, ended_at) ",
+	cols: 15,
+	tail: " ON CONFLICT (bucket, contact_id, no) DO UPDATE SET carrier = excluded.carrier, state = excluded.state, provider_id = excluded.provider_id, " +
+		"class = excluded.class, detail = excluded.detail, segments = excluded.segments, body = excluded.body, known = excluded.known, " +
+		"claimed_at = excluded.claimed_at, lease_until = excluded.lease_until, ended_at = excluded.ended_at WHERE attempt.state = 'recalled'",
+}
+
+// PutAttempts adds attempts, before they leave. It fails, and the transaction with it, where one was made before, unless
+// that one was recalled.
+func (tx *Tx) PutAttempts(attempts []duly.Attempt) error {
+	args := make([]any, 0, putAttempts.cols*len(attempts))
+	for i := range attempts {
+		a := &attempts[i]
+		if a.No < 1 || a.ID != duly.NewAttemptID(a.ContactID, a.No) {
+			return fmt.Errorf("put attempts: %q is not the id of try %d of its contact", a.ID, a.No)
+		}
+		b := a.BorrowerID.Bucket()
+		if err := tx.changed(b); err != nil {
+			return fmt.Errorf("put attempts: %w", err)
+		}
+		known, err := json.Marshal(&a.Known)
+		if err != nil {
+			return fmt.Errorf("put attempts: %w", err)
+		}
+		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.BorrowerID), a.Carrier, string(a.State), a.ProviderID, a.Class, a.Detail,
+			int64(a.Segments), a.Text, string(known), micros(a.ClaimedAt), micros(a.LeaseUntil), micros(a.EndedAt))
+	}
+	n, err := tx.rows(&putAttempts, args)
+	if err != nil {
+		return fmt.Errorf("put attempts: %w", err)
+	}
+	if n != int64(len(attempts)) {
+		return duly.Errorf(duly.Conflict, "%d of %d attempts were made before", int64(len(attempts))-n, len(attempts)).
+			WithHint("another process sends the same contacts; nothing was sent twice")
+	}
+	return nil
+}
+
+var finishAttempts = batch{
+	head: "@update attempt SET state = v.column4, provider_id = CASE WHEN v.column5 = '' THEN provider_id ELSE v.column5 END, class = v.column6, " +
+		"detail = v.column7, segments = v.column8, ended_at = v.column9 FROM (",
+	cols: 9,
+	tail: ") AS v WHERE attempt.bucket = v.column1 AND attempt.contact_id = v.column2 AND attempt.no = v.column3 " +
+		"AND (attempt.state IN ('open', 'in_doubt') OR attempt.state = v.column4)",
+}
+
+// FinishAttempts stores how attempts ended. One that had already ended otherwise keeps its end: a receipt that overtook
+// the answer knows better. A provider's reference is never lost.
+func (tx *Tx) FinishAttempts(attempts []duly.Attempt) error {
+	args := make([]any, 0, finishAttempts.cols*len(attempts))
+	for i := range attempts {
+		a := &attempts[i]
+		b := a.BorrowerID.Bucket()
+		if err := tx.changed(b); err != nil {
+			return fmt.Errorf("finish attempts: %w", err)
+		}
+		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.State), a.ProviderID, a.Class, a.Detail, int64(a.Segments), micros(a.EndedAt))
+	}
+	if _, err := tx.rows(&finishAttempts, args); err != nil {
+		return fmt.Errorf("finish attempts: %w", err)
+	}
+	return nil
+}
+
+func (tx *Tx) attempts(query string, args ...any) ([]duly.Attempt, error) {
+	var out []duly.Attempt
+	err := tx.query(func(r *row) error { out = append(out, scanAttempt(r)); return nil }, attemptQuery+query, args...)
+	return out, err
+}
+
+// OpenAttempts returns the attempts of a bucket that are open though their lease ended before or at an instant.
+func (tx *Tx) OpenAttempts(bucket int, before time.Time, limit int) ([]duly.Attempt, error) {
+	return tx.attempts("bucket = $1 AND state = 'open' AND lease_until <= $2 ORDER BY lease_until, contact_id, no LIMIT $3",
+		int64(bucket), micros(before), int64(limit))
+}
+
+// Attempts returns the attempts of a contact, first to last.
+func (tx *Tx) Attempts(id duly.ContactID) ([]duly.Attempt, error) {
+	b, ok := id.Bucket()
+	if !ok {
+		return nil, nil
+	}
+	return tx.attempts("bucket = $1 AND contact_id = $2 ORDER BY no", int64(b), string(id))
+}
+
+// FindAttempt returns an attempt, or an error with code NotFound.
+func (tx *Tx) FindAttempt(id duly.AttemptID) (duly.Attempt, error) {
+	contact, ok := id.Contact()
+	if !ok {
+		return duly.Attempt{}, noAttempt()
+	}
+	b, _ := contact.Bucket()
+	no, err := strconv.Atoi(string(id[strings.LastIndexByte(string(id), '-')+1:]))
+	if err != nil {
+		return duly.Attempt{}, noAttempt()
+	}
+	found, err := tx.attempts("bucket = $1 AND contact_id = $2 AND no = $3", int64(b), string(contact), int64(no))
+	if err != nil {
+		return duly.Attempt{}, fmt.Errorf("find attempt: %w", err)
+	}
+	if len(found) == 0 || found[0].ID != id {
+		return duly.Attempt{}, noAttempt()
+	}
+	return found[0], nil
+}
+
+func noAttempt() error { return duly.Errorf(duly.NotFound, "there is no attempt with this id") }
+
+// FindAttemptByProvider returns the latest attempt that a carrier knows by its own reference, or an error with code
+// NotFound.
+func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID string) (a duly.Attempt, err error) {
+	if providerID == "" {
+		return a, noAttempt()
+	}
+	var found []duly.Attempt
+	err = db.View(ctx, func(tx *Tx) error {
+		found, err = tx.attempts("provider_id = $1 AND provider_id <> '' AND carrier = $2 ORDER BY claimed_at DESC, contact_id, no LIMIT 1", providerID, carrier)
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = noAttempt()
+	}
+	if err != nil {
+		return a, err
+	}
+	return found[0], nil
+}
+
+// InDoubt returns the attempts in doubt of a carrier ("": of all) that came to be so before or at an instant (zero: at
+// any), oldest first.
+func (db *DB) InDoubt(ctx context.Context, carrier string, before time.Time, limit int) (out []duly.Attempt, err error) {
+	until := micros(before)
+	if until == 0 {
+		until = 1<<63 - 1
+	}
+	err = db.View(ctx, func(tx *Tx) error {
+		out, err = tx.attempts("state = 'in_doubt' AND ended_at <= $1 AND (carrier = $2 OR $2 = '') ORDER BY ended_at, contact_id, no LIMIT $3",
+			until, carrier, int64(limit))
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	duly "github.com/dulyhq/duly"
+)
+
+// dialect is all that differs between the engines. The SQL text elsewhere is one; it marks the two forms that it cannot
+// share with words of its own: "@ids($n)" after a column means "is one of this list", "@lock" locks the rows read, and
+// "@insert" and "@update" need not be undone alone when they fail, because the transaction is: SQLite then keeps no
+// journal of the statement, which costs a third of its time.
+type dialect struct {
+	name        string
+	words       *strings.Replacer  // of statements
+	ddl         *strings.Replacer  // of migrations
+	list        func([]string) any // a list of texts as an argument
+	numbers     func([]int) any    // a list of numbers as an argument
+	beginView   string
+	beginUpdate string
+	rowsMax     int                                   // rows of a multi-row statement, a power of two
+	columns     bool                                  // such a statement takes an array per column, not a value per cell
+	groupMax    int                                   // see DB.Groups
+	hasSchema   string                                // counts the table schema_version
+	exclusive   string                                // keeps other migrations out until commit; "" where BEGIN does
+	again       func(error) bool                      // the transaction may work if tried again
+	cause       func(error) (string, duly.Code, bool) // what the engine's error means to a person
+}
+
+var sqliteDialect = dialect{
+	name: "sqlite",
+	words: strings.NewReplacer(
+		"@ids($1)", "IN (SELECT value FROM json_each($1))", "@ids($2)", "IN (SELECT value FROM json_each($2))",
+		" @lock", "", "@insert", "INSERT OR FAIL", "@update", "UPDATE OR FAIL",
+	),
+	ddl:     strings.NewReplacer(),
+	list:    func(ids []string) any { b, _ := json.Marshal(ids); return string(b) },
+	numbers: func(ns []int) any { b, _ := json.Marshal(ns); return string(b) },
+	// Not $n: SQLite takes that for a name and looks through all names for each value bound.
+	beginView:   "BEGIN",
+	beginUpdate: "BEGIN IMMEDIATE",
+	rowsMax:     64,
+	groupMax:    128,
+	hasSchema:   "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
+	again: func(err error) bool {
+		e, ok := errors.AsType[*sqlite.Error](err)
+		return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
+	},
+	cause: sqliteCause,
+}
+
+var postgresDialect = dialect{
+	name: "postgres",
+	words: strings.NewReplacer("@ids($1)", "= ANY($1)", "@ids($2)", "= ANY($2)", "@lock", "FOR UPDATE",
+		"@insert", "INSERT", "@update", "UPDATE"),
+	// Texts compare by bytes, as in SQLite and in Go: rows come in the same order from both engines.
+	ddl:  strings.NewReplacer(" WITHOUT ROWID", "", " TEXT NOT NULL", ` TEXT COLLATE "C" NOT NULL`),
+	list: func(ids []string) any { return ids },
+	numbers: func(ns []int) any {
+		out := make([]int32, len(ns))
+		for i, n := range ns {
+			out[i] = int32(n)
+		}
+		return out
+	},
+	beginView:   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+	beginUpdate: "BEGIN",
+	rowsMax:     1024,
+	columns:     true,
+	groupMax:    16,
+	hasSchema:   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'",
+	exclusive:   "SELECT pg_advisory_xact_lock(4941562)",
+	again: func(err error) bool {
+		e, ok := errors.AsType[*pgconn.PgError](err)
+		// serialization_failure, deadlock_detected, lock_not_available
+		return ok && (e.Code == "40001" || e.Code == "40P01" || e.Code == "55P03")
+	},
+	cause: postgresCause,
+}
+
+func sqliteCause(err error) (string, duly.Code, bool) {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return "", "", false
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return "another process is writing to the store", duly.Unavailable, true
+	case sqlite3.SQLITE_FULL:
+		return "the disk is full", duly.Unavailable, true
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
+		return "the file cannot be opened for writing", duly.Unavailable, true
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return "the file is no SQLite database, or is damaged", duly.Invalid, true
+	case sqlite3.SQLITE_IOERR:
+		return "the disk cannot be read or written", duly.Unavailable, true
+	}
+	return "", "", false
+}
+
+func postgresCause(err error) (string, duly.Code, bool) {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+			return "the database server does not answer", duly.Unavailable, true
+		}
+		if errors.Is(err, driver.ErrBadConn) {
+			return "the connection to the database server was lost", duly.Unavailable, true
+		}
+		return "", "", false
+	}
+	switch {
+	case e.Code == "40001" || e.Code == "40P01" || e.Code == "55P03":
+		return "another process holds what this one needs", duly.Unavailable, true
+	case e.Code == "57014":
+		return "the database server took too long", duly.Unavailable, true
+	case strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "57P"):
+		return "the connection to the database server was lost", duly.Unavailable, true
+	case strings.HasPrefix(e.Code, "53"):
+		return "the database server is out of resources", duly.Unavailable, true
+	case strings.HasPrefix(e.Code, "28") || e.Code == "3D000" || e.Code == "42501":
+		return "the database refuses this user, or does not exist", duly.Unavailable, true
+	case e.Code == "22021" || e.Code == "22P05":
+		return "a text holds bytes that are not UTF-8", duly.Invalid, true
+	}
+	return "", "", false
+}
+
+// cause says in words what an engine's error means, without the values that its own text may quote.
+func cause(err error) (string, duly.Code) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "it does not answer in time", duly.Unavailable
+	}
+	for _, d := range []*dialect{&sqliteDialect, &postgresDialect} {
+		if s, code, ok := d.cause(err); ok {
+			return s, code
+		}
+	}
+	return "it refuses", duly.Unavailable
+}
+
+// explain makes of an engine's error one that a person may see, where it has a meaning for a person.
+func (d *dialect) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*duly.Error](err); ok {
+		return err
+	}
+	if s, code, ok := d.cause(err); ok {
+		return errors.Join(duly.Errorf(code, "%s", s).WithHint("try again; if it stays, look at the store"), err)
+	}
+	return err
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/store/migration"
+)
+
+// A store made by an older program is brought up to date with what it holds, and refused until it is.
+func TestMigrateForward(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "old.db")
+	db, err := Create(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := len(all) + 1
+	added := append(all, step{next, "next", "-- a comment;\nCREATE TABLE more (\n  a TEXT NOT NULL\n);\nINSERT INTO more\nSELECT 'x;y' FROM bucket;\n"})
+	broken := append(all, step{next, "broken", "CREATE TABLE half (a TEXT);\nCREATE TABLE half (a TEXT);\n"})
+
+	if err := db.migrate(t.Context(), broken); err == nil {
+		t.Error("a migration that fails: got no error")
+	}
+	count := func(query string) (n int) {
+		t.Helper()
+		if err := db.writer.db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := count("SELECT COUNT(*) FROM sqlite_master WHERE name = 'half'"); n != 0 {
+		t.Error("a migration that failed left a table behind")
+	}
+	for range 2 {
+		if err := db.migrate(t.Context(), added); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count("SELECT COUNT(*) FROM more WHERE a = 'x;y'"); n != duly.Buckets {
+		t.Errorf("rows: got %d, want %d", n, duly.Buckets)
+	}
+	if _, err := Open(t.Context(), path); duly.CodeOf(err) != duly.Refused {
+		t.Errorf("open with a newer schema: got %v, want refused", err)
+	}
+}
+
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	if _, err := steps(migration.Files); err != nil {
+		t.Error(err)
+	}
+	for _, names := range [][]string{{"0002_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"0001_a.sql", "0003_b.sql"}, {"first.sql"}} {
+		files := fstest.MapFS{}
+		for _, n := range names {
+			files[n] = &fstest.MapFile{}
+		}
+		if _, err := steps(files); err == nil {
+			t.Errorf("%v: got no error", names)
+		}
+	}
+}
+
+// The rule of the tables: the key of everything about a person begins with bucket.
+func TestKeysBeginWithBucket(t *testing.T) {
+	t.Parallel()
+	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true}
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := 0
+	for _, s := range all {
+		for _, stmt := range s.statements() {
+			name, isTable := strings.CutPrefix(stmt, "CREATE TABLE ")
+			if !isTable {
+				continue
+			}
+			tables++
+			name, _, _ = strings.Cut(name, " ")
+			if !whole[name] && !strings.Contains(stmt, "PRIMARY KEY (bucket, ") {
+				t.Errorf("table %s: its key does not begin with bucket", name)
+			}
+			for _, word := range []string{"REFERENCES", "UNIQUE", "FOREIGN"} {
+				if strings.Contains(stmt, word) {
+					t.Errorf("table %s: %s is not for tables that are spread", name, word)
+				}
+			}
+		}
+	}
+	if tables < 20 {
+		t.Errorf("only %d tables were looked at", tables)
+	}
+}
+
+func TestSQLiteIsDurable(t *testing.T) {
+	t.Parallel()
+	db, err := Create(context.Background(), filepath.Join(t.TempDir(), "d.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, c := range []struct {
+		p    *pool
+		name string
+		want string
+	}{
+		{db.writer, "journal_mode", "wal"}, {db.writer, "synchronous", "2"}, {db.writer, "foreign_keys", "1"},
+		{db.writer, "busy_timeout", "10000"}, {db.writer, "cache_size", "-32768"}, {db.reader, "query_only", "1"},
+	} {
+		s, err := c.p.begin(t.Context(), "BEGIN")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := s.conn.QueryRowContext(t.Context(), "PRAGMA "+c.name).Scan(&got); err != nil || got != c.want {
+			t.Errorf("%s: got %s, %v; want %s", c.name, got, err, c.want)
+		}
+		c.p.rollback(s)
+	}
+}

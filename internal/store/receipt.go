@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+)
+
+const receiptQuery = "SELECT provider, key, attempt_id, provider_id, status, detail, at, received_at FROM receipt WHERE "
+
+func scanReceipt(r *row) duly.Receipt {
+	return duly.Receipt{
+		Provider: r.text(), Key: r.text(), AttemptID: duly.AttemptID(r.text()), ProviderID: r.text(), Status: duly.ReceiptStatus(r.text()),
+		Detail: r.text(), At: r.time(), ReceivedAt: r.time(),
+	}
+}
+
+var putReceipts = batch{
+	head: "@insert INTO receipt (bucket, provider, key, contact_id, attempt_id, provider_id, status, detail, at, received_at, applied_at) ",
+	cols: 11,
+	tail: " ON CONFLICT (bucket, provider, key) DO NOTHING",
+}
+
+// PutReceipts writes receipts to the inbox and returns how many were not there yet. Their attempts' buckets must be held.
+func (tx *Tx) PutReceipts(receipts []duly.Receipt) (added int, err error) {
+	args := make([]any, 0, putReceipts.cols*len(receipts))
+	for i := range receipts {
+		rc := &receipts[i]
+		contact, ok := rc.AttemptID.Contact()
+		b, _ := contact.Bucket()
+		if !ok {
+			return 0, fmt.Errorf("put receipts: %q is no attempt's id", rc.AttemptID)
+		}
+		if _, err := tx.held(b); err != nil {
+			return 0, fmt.Errorf("put receipts: %w", err)
+		}
+		args = append(args, int64(b), rc.Provider, rc.Key, string(contact), string(rc.AttemptID), rc.ProviderID, string(rc.Status), rc.Detail,
+			micros(rc.At), micros(rc.ReceivedAt), int64(0))
+	}
+	n, err := tx.rows(&putReceipts, args)
+	if err != nil {
+		return 0, fmt.Errorf("put receipts: %w", err)
+	}
+	return int(n), nil
+}
+
+func (tx *Tx) receipts(query string, args ...any) ([]duly.Receipt, error) {
+	var out []duly.Receipt
+	err := tx.query(func(r *row) error { out = append(out, scanReceipt(r)); return nil }, receiptQuery+query, args...)
+	return out, err
+}
+
+// PendingReceipts returns the receipts of a bucket that were not looked at yet, in the order in which they came.
+func (tx *Tx) PendingReceipts(bucket, limit int) ([]duly.Receipt, error) {
+	return tx.receipts("bucket = $1 AND applied_at = 0 ORDER BY received_at, at, provider, key LIMIT $2", int64(bucket), int64(limit))
+}
+
+// Receipts returns the receipts of a contact, in the order in which they came.
+func (tx *Tx) Receipts(id duly.ContactID) ([]duly.Receipt, error) {
+	b, ok := id.Bucket()
+	if !ok {
+		return nil, nil
+	}
+	return tx.receipts("bucket = $1 AND contact_id = $2 ORDER BY received_at, at, provider, key", int64(b), string(id))
+}
+
+var markReceipts = batch{
+	head: "@update receipt SET applied_at = v.column4 FROM (",
+	cols: 4,
+	tail: ") AS v WHERE receipt.bucket = v.column1 AND receipt.provider = v.column2 AND receipt.key = v.column3",
+}
+
+// MarkReceipts records that receipts of a bucket were looked at.
+func (tx *Tx) MarkReceipts(bucket int, receipts []duly.Receipt) error {
+	if _, err := tx.held(bucket); err != nil {
+		return fmt.Errorf("mark receipts: %w", err)
+	}
+	args := make([]any, 0, markReceipts.cols*len(receipts))
+	for i := range receipts {
+		args = append(args, int64(bucket), receipts[i].Provider, receipts[i].Key, micros(tx.now))
+	}
+	if _, err := tx.rows(&markReceipts, args); err != nil {
+		return fmt.Errorf("mark receipts: %w", err)
+	}
+	return nil
+}
+
+var putOrphans = batch{
+	head: "@insert INTO orphan_receipt (provider, key, attempt_id, provider_id, status, detail, at, received_at) ",
+	cols: 8,
+	tail: " ON CONFLICT (provider, key) DO NOTHING",
+}
+
+// PutOrphans keeps receipts that name no attempt that is known; the same one twice is kept once.
+func (db *DB) PutOrphans(ctx context.Context, now time.Time, receipts []duly.Receipt) error {
+	if len(receipts) == 0 {
+		return nil
+	}
+	return db.Update(ctx, now, nil, func(tx *Tx) error {
+		args := make([]any, 0, putOrphans.cols*len(receipts))
+		for i := range receipts {
+			rc := &receipts[i]
+			args = append(args, rc.Provider, rc.Key, string(rc.AttemptID), rc.ProviderID, string(rc.Status), rc.Detail, micros(rc.At), micros(rc.ReceivedAt))
+		}
+		_, err := tx.rows(&putOrphans, args)
+		return err
+	})
+}
+
+// Orphans returns receipts that name no attempt that is known, oldest first.
+func (db *DB) Orphans(ctx context.Context, limit int) (out []duly.Receipt, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error { out = append(out, scanReceipt(r)); return nil },
+			"SELECT provider, key, attempt_id, provider_id, status, detail, at, received_at FROM orphan_receipt ORDER BY received_at, provider, key LIMIT $1",
+			int64(limit))
+	})
+	return out, err
+}
+
+// DropOrphans forgets orphans, once they have found their attempt or are too old to.
+func (db *DB) DropOrphans(ctx context.Context, now time.Time, receipts []duly.Receipt) error {
+	return db.Update(ctx, now, nil, func(tx *Tx) error {
+		for i := range receipts {
+			if _, err := tx.exec("DELETE FROM orphan_receipt WHERE provider = $1 AND key = $2", receipts[i].Provider, receipts[i].Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
+)
+
+// DayContacts returns the contacts of one bucket whose step fell on a day.
+func (tx *Tx) DayContacts(bucket int, day civil.Date) ([]duly.Contact, error) {
+	return tx.contacts(contactQuery+"bucket = $1 AND day = $2 ORDER BY id", int64(bucket), day.Int())
+}
+
+// BucketContacts returns every contact of one bucket.
+func (tx *Tx) BucketContacts(bucket int) ([]duly.Contact, error) {
+	return tx.contacts(contactQuery+"bucket = $1 ORDER BY id", int64(bucket))
+}
+
+// BucketAttempts returns every attempt of one bucket, oldest first.
+func (tx *Tx) BucketAttempts(bucket int) ([]duly.Attempt, error) {
+	return tx.attempts("bucket = $1 ORDER BY claimed_at, contact_id, no", int64(bucket))
+}
+
+// BucketInstallments returns the instalments of one bucket that are due from one day to another.
+func (tx *Tx) BucketInstallments(bucket int, from, to civil.Date) (out []duly.Installment, err error) {
+	err = tx.query(func(r *row) error { out = append(out, scanInstallment(r)); return nil },
+		"SELECT "+installmentCols+" FROM installment WHERE bucket = $1 AND due_on >= $2 AND due_on <= $3 ORDER BY borrower_id, loan_id, no",
+		int64(bucket), from.Int(), to.Int())
+	return out, err
+}
+
+// Waiting returns the borrowers of a bucket for whom a contact is planned.
+func (tx *Tx) Waiting(bucket int) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM contact WHERE bucket = $1 AND state = 'planned'", int64(bucket))
+}
+
+// Payers returns those of the borrowers of a bucket who have paid anything yet.
+func (tx *Tx) Payers(bucket int, ids []duly.BorrowerID) ([]duly.BorrowerID, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM payment WHERE bucket = $1 AND borrower_id @ids($2)", int64(bucket), list(tx, ids))
+}
+
+// People counts the borrowers.
+func (db *DB) People(ctx context.Context) (n int64, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error { n = r.int64(); return nil }, "SELECT CAST(SUM(people) AS BIGINT) FROM bucket")
+	})
+	return n, err
+}
+
+// CountContacts counts the contacts by state.
+func (db *DB) CountContacts(ctx context.Context) (map[duly.ContactState]int, error) {
+	out := map[duly.ContactState]int{}
+	err := db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error { out[duly.ContactState(r.text())] = r.int(); return nil },
+			"SELECT state, COUNT(*) FROM contact GROUP BY state")
+	})
+	return out, err
+}
+
+// FindAttempt returns one attempt, or NotFound.
+func (db *DB) FindAttempt(ctx context.Context, id duly.AttemptID) (a duly.Attempt, err error) {
+	err = db.View(ctx, func(tx *Tx) error { a, err = tx.FindAttempt(id); return err })
+	return a, err
+}
+
+// SetFeed is Tx.SetFeed in a transaction of its own.
+func (db *DB) SetFeed(ctx context.Context, now time.Time, name string, watermark time.Time) error {
+	return db.Update(ctx, now, nil, func(tx *Tx) error { return tx.SetFeed(name, watermark) })
+}
+
+// BareInsert copies the open instalments due from one day to another into a table made for it, by one statement that knows
+// no rules and keeps no reasons, and drops the table. It is the yardstick of the benchmark of the plan.
+func (db *DB) BareInsert(ctx context.Context, from, to civil.Date) (rows int64, err error) {
+	err = db.Update(ctx, time.Time{}, nil, func(tx *Tx) error {
+		if _, err := tx.exec("CREATE TABLE bare_contact (bucket INTEGER NOT NULL, id TEXT NOT NULL, borrower_id TEXT NOT NULL, due_on INTEGER NOT NULL, " +
+			"outstanding BIGINT NOT NULL, PRIMARY KEY (bucket, id))"); err != nil {
+			return err
+		}
+		rows, err = tx.exec("INSERT INTO bare_contact (bucket, id, borrower_id, due_on, outstanding) "+
+			"SELECT i.bucket, i.loan_id || '/' || i.no, i.borrower_id, i.due_on, i.principal + i.interest + i.fee - i.paid_principal - i.paid_interest - i.paid_fee "+
+			"FROM installment i JOIN borrower b ON b.bucket = i.bucket AND b.id = i.borrower_id WHERE i.open = 1 AND i.due_on >= $1 AND i.due_on <= $2",
+			from.Int(), to.Int())
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec("DROP TABLE bare_contact")
+		return err
+	})
+	return rows, err
+}

@@ -1,0 +1,32 @@
+package store
+
+import (
+	duly "github.com/dulyhq/duly"
+)
+
+var touchPut = putBatch("touch", []string{"borrower_id", "id"},
+	[]string{"loan_id", "point_id", "channel", "purpose", "inbound", "outcome", "at"}, nil, "")
+
+var touchTable = factTable{
+	kind:  duly.FactTouch,
+	known: knownQuery("touch", "borrower_id", "id"),
+	add:   addBatch(touchPut),
+	put:   touchPut,
+	args: func(a []any, f duly.Fact) []any {
+		t := f.(*duly.Touch)
+		return append(a, string(t.BorrowerID), t.ID, string(t.LoanID), string(t.PointID), string(t.Channel), string(t.Purpose), flag(t.Inbound),
+			t.Outcome, micros(t.At))
+	},
+	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Touch).LoanID },
+}
+
+// A person's touches since $3.
+const touchQuery = "SELECT borrower_id, id, loan_id, point_id, channel, purpose, inbound, outcome, at, version FROM touch " +
+	"WHERE bucket = $1 AND borrower_id @ids($2) AND at >= $3 ORDER BY borrower_id, at, id"
+
+func scanTouch(r *row) duly.Touch {
+	return duly.Touch{
+		BorrowerID: duly.BorrowerID(r.text()), ID: r.text(), LoanID: duly.LoanID(r.text()), PointID: duly.PointID(r.text()),
+		Channel: duly.Channel(r.text()), Purpose: duly.Purpose(r.text()), Inbound: r.bool(), Outcome: r.text(), At: r.time(), Version: r.int64(),
+	}
+}

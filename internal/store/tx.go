@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/audit"
+)
+
+// Tries of a transaction that others keep from going through, and the wait between them.
+const (
+	triesMax     = 6
+	tryDelay     = 5 * time.Millisecond
+	bucketsMax   = duly.Buckets
+	updateBudget = 5 * time.Minute
+)
+
+// Tx is a transaction. It belongs to the function that View or Update calls, and to one goroutine.
+type Tx struct {
+	db       *DB
+	ctx      context.Context
+	s        *session
+	now      time.Time
+	writable bool
+	buckets  map[int]*bucketRow // those an Update holds
+	order    []int              // their numbers, ascending
+	entries  map[int][]audit.Entry
+	err      error // of something that could not be reported where it happened
+}
+
+// Now returns the transaction's instant: that which Update was given, in whole microseconds. In a View it is zero.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// View runs fn on a snapshot: all that it reads is of one moment. It cannot write.
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	s, err := db.reader.begin(ctx, db.d.beginView)
+	if err != nil {
+		return db.d.explain(fmt.Errorf("begin: %w", err))
+	}
+	defer db.reader.rollback(s)
+	return db.d.explain(fn(&Tx{db: db, ctx: ctx, s: s}))
+}
+
+// Update runs fn in a transaction that holds the named buckets, and commits if fn returns nil. Nobody else changes those
+// buckets meanwhile. Where another transaction gets in the way it is rolled back and fn is run again, a bounded number of
+// times: fn must start afresh each time. On commit the audit entries are sealed and appended, and the version of every
+// bucket whose facts or contacts changed goes up by one.
+func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(*Tx) error) error {
+	order := slices.Clone(buckets)
+	slices.Sort(order)
+	order = slices.Compact(order)
+	if len(order) > 0 && (order[0] < 0 || order[len(order)-1] >= bucketsMax) {
+		return fmt.Errorf("update: bucket out of range 0 to %d", bucketsMax-1)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, updateBudget, fmt.Errorf("update took longer than %s", updateBudget))
+	defer cancel()
+	now = now.UTC().Truncate(time.Microsecond)
+	for try := 1; ; try++ {
+		err := db.updateOnce(ctx, now, order, fn)
+		if err != nil && ctx.Err() != nil { // the driver may only say that it lost the connection
+			return fmt.Errorf("update: %w", context.Cause(ctx))
+		}
+		if err == nil || try == triesMax || !db.d.again(err) {
+			return db.d.explain(err)
+		}
+		wait := time.NewTimer(tryDelay<<try + rand.N(tryDelay<<try))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return context.Cause(ctx)
+		case <-wait.C:
+		}
+	}
+}
+
+func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, fn func(*Tx) error) error {
+	s, err := db.writer.begin(ctx, db.d.beginUpdate)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer db.writer.rollback(s)
+	tx := &Tx{
+		db: db, ctx: ctx, s: s, now: now, writable: true, order: order,
+		buckets: make(map[int]*bucketRow, len(order)), entries: map[int][]audit.Entry{},
+	}
+	if err := tx.lock(); err != nil {
+		return fmt.Errorf("lock buckets: %w", err)
+	}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if tx.err != nil {
+		return tx.err
+	}
+	if err := tx.finish(); err != nil {
+		return fmt.Errorf("close buckets: %w", err)
+	}
+	if err := s.commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// held returns the row of a bucket that the transaction holds, for writing.
+func (tx *Tx) held(bucket int) (*bucketRow, error) {
+	if r := tx.buckets[bucket]; r != nil {
+		return r, nil
+	}
+	return nil, fmt.Errorf("bucket %d is not held by this transaction", bucket)
+}
+
+// changed is held for a change of facts or contacts: it raises the bucket's version on commit.
+func (tx *Tx) changed(bucket int) error {
+	r, err := tx.held(bucket)
+	if err != nil {
+		return err
+	}
+	r.bumped, r.touched = true, true
+	return nil
+}
+
+func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	res, err := tx.s.exec(tx.ctx, tx.db.d, query, args)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// query hands every row to scan. All rows are read before it returns: another query may follow at once.
+func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
+	rows, err := tx.s.query(tx.ctx, tx.db.d, query, args)
+	if err != nil {
+		return err
+	}
+	return scanRows(rows, scan)
+}
+
+// list is an argument for @ids.
+func list[T ~string](tx *Tx, ids []T) any {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return tx.db.d.list(out)
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/engine"
+)
+
+// metrics are counts by state, reason and step; never by borrower or loan.
+type metrics struct {
+	registry *prometheus.Registry
+	steps    *prometheus.CounterVec
+	sent     *prometheus.CounterVec
+	held     *prometheus.CounterVec
+	planned  *prometheus.CounterVec
+	receipts prometheus.Counter
+}
+
+func newMetrics(d Deps) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		steps:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_steps_total", Help: "Steps of the engine, by result."}, []string{"result"}),
+		sent:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_dispatched_total", Help: "Claimed contacts, by what became of them."}, []string{"result"}),
+		held:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_held_total", Help: "Contacts that were due and were not sent, by reason."}, []string{"reason"}),
+		planned:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_planned_total", Help: "Contacts that a plan wrote or changed, by state."}, []string{"state"}),
+		receipts: prometheus.NewCounter(prometheus.CounterOpts{Name: "duly_receipts_total", Help: "Receipts kept."}),
+	}
+	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{d})
+	return m
+}
+
+func (m *metrics) step(r engine.Report, err error) {
+	if err != nil {
+		m.steps.WithLabelValues("failed").Inc()
+	} else {
+		m.steps.WithLabelValues("ok").Inc()
+	}
+	d := r.Dispatched
+	for result, n := range map[string]int{"accepted": d.Accepted, "failed": d.Failed, "retried": d.Retried, "in_doubt": d.InDoubt + d.Lapsed, "recalled": d.Recalled} {
+		m.sent.WithLabelValues(result).Add(float64(n))
+	}
+	for reason, n := range d.Held {
+		m.held.WithLabelValues(reason).Add(float64(n))
+	}
+	m.planned.WithLabelValues(string(duly.Planned)).Add(float64(r.Planned.Planned))
+	m.planned.WithLabelValues(string(duly.Blocked)).Add(float64(r.Planned.Blocked))
+	m.receipts.Add(float64(r.Received.Receipts))
+}
+
+// stateCollector reads what the store holds when it is scraped.
+type stateCollector struct{ d Deps }
+
+var (
+	descContacts = prometheus.NewDesc("duly_contacts", "Contacts, by state.", []string{"state"}, nil)
+	descFeed     = prometheus.NewDesc("duly_payment_feed_timestamp_seconds", "Up to when payments are known.", nil, nil)
+)
+
+// Describe tells the names of what Collect collects.
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- descContacts
+	ch <- descFeed
+}
+
+// Collect counts contacts by state and tells how fresh the payment feed is.
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	counts, err := c.d.DB.CountContacts(ctx)
+	if err != nil {
+		c.d.Log.Warn("contacts cannot be counted for metrics", "error", err)
+		return
+	}
+	for _, s := range duly.ContactStates() {
+		ch <- prometheus.MustNewConstMetric(descContacts, prometheus.GaugeValue, float64(counts[s]), string(s))
+	}
+	if feed, err := c.d.DB.FeedAt(ctx, engine.FeedPayments); err == nil && !feed.IsZero() {
+		ch <- prometheus.MustNewConstMetric(descFeed, prometheus.GaugeValue, float64(feed.Unix()))
+	}
+}

@@ -1,0 +1,72 @@
+package duly
+
+import "time"
+
+// Person is all that is known of one borrower: what the plan and the gate decide from.
+type Person struct {
+	Borrower     Borrower
+	Points       []ContactPoint
+	Loans        []Loan
+	Installments []Installment // those not settled, and those settled lately
+	Debits       []Debit
+	Consents     []Consent
+	OptOuts      []OptOut
+	Holds        []Hold
+	Contacts     []Contact // recent and coming ones, oldest first
+	Touches      []Touch   // contacts outside Duly that count: agents' calls, agencies, the borrower's own
+}
+
+// Touch is a contact that Duly did not send but that caps count: an agent's call, an agency's, a call the borrower made.
+type Touch struct {
+	BorrowerID BorrowerID `json:"borrower_id"`
+	ID         string     `json:"id"`
+	LoanID     LoanID     `json:"loan_id"`
+	PointID    PointID    `json:"point_id"`
+	Channel    Channel    `json:"channel"`
+	Purpose    Purpose    `json:"purpose"`
+	Inbound    bool       `json:"inbound"`
+	Outcome    string     `json:"outcome"` // no_answer, busy, voicemail, answered, conversation, delivered
+	At         time.Time  `json:"at"`
+	Version    int64      `json:"version"`
+}
+
+// Loan returns the person's loan with the id, or nil.
+func (p *Person) Loan(id LoanID) *Loan {
+	for i := range p.Loans {
+		if p.Loans[i].ID == id {
+			return &p.Loans[i]
+		}
+	}
+	return nil
+}
+
+// Point returns the person's contact point with the id, or nil.
+func (p *Person) Point(id PointID) *ContactPoint {
+	for i := range p.Points {
+		if p.Points[i].ID == id {
+			return &p.Points[i]
+		}
+	}
+	return nil
+}
+
+// PointFor returns the best active contact point for a channel, or nil: by the channel's order of kinds, then by rank,
+// then by id.
+func (p *Person) PointFor(c Channel) *ContactPoint {
+	for _, kind := range c.Points() {
+		var best *ContactPoint
+		for i := range p.Points {
+			q := &p.Points[i]
+			if q.Kind != kind || q.State != PointActive {
+				continue
+			}
+			if best == nil || q.Rank < best.Rank || q.Rank == best.Rank && q.ID < best.ID {
+				best = q
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
+}
