@@ -133,7 +133,7 @@ func started(c *duly.Contact) bool {
 	case duly.Claimed, duly.Accepted, duly.Delivered, duly.Read, duly.Failed, duly.InDoubt:
 		return true
 	case duly.Cancelled:
-		return spent(c) && c.Reason != duly.CancelReplaced
+		return spent(c) && c.Reason != duly.CancelReplaced && c.Reason != CancelMerged
 	case duly.Planned, duly.Blocked:
 		return false
 	}
