@@ -13,6 +13,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
+	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/ingest"
 	"github.com/dulyhq/duly/internal/sim"
 )
@@ -25,10 +26,11 @@ func (c *command) replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use: "replay PAYMENTS", Short: "Run the engine over past days, with payments coming in as they did",
-		Long: "For trying a strategy on a real book: import the loans first (into a store of their own), then replay the payments.\n" +
+		Long: "For trying a strategy on a real book: import the loans first, into a store of their own and with --now before the\n" +
+			"first day, then replay the payments.\n" +
 			"Each payment becomes known at the time it arrived. Messages go to the configured carriers, so configure a sandbox.\n" +
 			"Ends with the contacts per step, the share of instalments paid on time, and a check of every promise.",
-		Example: "  duly --store try.db import book.xlsx --mapping credable-xlsx --sheet Disbursements\n  duly --store try.db replay book.xlsx --mapping credable-xlsx --from 2024-01-08 --to 2024-08-26",
+		Example: "  duly --store try.db --now '2024-01-07 12:00' import book.xlsx --mapping credable-xlsx --sheet Disbursements\n  duly --store try.db replay book.xlsx --mapping credable-xlsx --from 2024-01-08 --to 2024-08-26",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := c.loadStore()
@@ -68,12 +70,15 @@ func (c *command) replay(ctx context.Context, a *app.App, path string, f replayF
 	if to.Before(from) {
 		return duly.Errorf(duly.Usage, "--to is before --from")
 	}
+	if err := onlyBefore(ctx, a, from); err != nil {
+		return err
+	}
 	events, bad, err := readPayments(ctx, path, f.mapping)
 	if err != nil {
 		return err
 	}
 	c.printf("%d payments read, %d rows left out\n", len(events), bad)
-	steps := map[string]int{}
+	steps, held := map[string]int{}, map[string]int{}
 	var sum sim.DayReport
 	r := sim.Runner{Engine: a.Engine, Events: events, Day: func(d sim.DayReport) {
 		sum.Sent += d.Sent
@@ -81,6 +86,9 @@ func (c *command) replay(ctx context.Context, a *app.App, path string, f replayF
 		sum.Settled += d.Settled
 		sum.Stopped += d.Stopped
 		sum.Blocked += d.Blocked
+		for k, n := range d.Held {
+			held[k] += n
+		}
 	}}
 	if err := r.Run(ctx, from, to.Sub(from)+1); err != nil {
 		return err
@@ -96,10 +104,23 @@ func (c *command) replay(ctx context.Context, a *app.App, path string, f replayF
 	}
 	w.Flush()
 	c.printf("sent %d, blocked when planned %d, stopped by payment %d\n", sum.Sent, sum.Blocked, sum.Stopped)
+	for _, why := range slices.Sorted(maps.Keys(held)) {
+		c.printf("held when it was to be sent: %s %d\n", why, held[why])
+	}
 	c.printf("payments applied %d, instalments settled %d\n", sum.Paid, sum.Settled)
 	c.printf("due in these days %d: on time %d (%.1f%%), late %d, open %d\n", stats.Due, stats.OnTime, percent(stats.OnTime, stats.Due), stats.Late, stats.Open)
 	c.printf("hash of all contacts' ids, states and reasons: %s\n", stats.Hash)
 	return c.demoCheck(ctx, a)
+}
+
+// onlyBefore refuses a store that was written to after the replay begins: nothing is sent at a time before what is on record.
+func onlyBefore(ctx context.Context, a *app.App, from civil.Date) error {
+	later, err := a.DB.BucketsChangedAfter(ctx, from.At(0, a.Location))
+	if err != nil || len(later) == 0 {
+		return err
+	}
+	return duly.Errorf(duly.Refused, "the store was written to after %s began, and nothing is sent at a time before what is on record", from).
+		WithHint("import into a new store with --now '%s 12:00', the day before the first", from.Add(-1))
 }
 
 func percent(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }

@@ -37,6 +37,9 @@ func (e *Engine) Receive(ctx context.Context, now time.Time) (ReceiveReport, err
 			continue
 		}
 		receipts, err := p.Poll(ctx, now, receiptMax)
+		if err != nil && ctx.Err() != nil {
+			return r, ctx.Err()
+		}
 		if err != nil {
 			e.log.Warn("carrier cannot be polled; will try again", "carrier", s.Name(), "error", err)
 			continue

@@ -215,6 +215,11 @@ func (db *DB) MeasureBuckets(ctx context.Context, day civil.Date) ([]int, error)
 	return db.bucketsWhere(ctx, "b.measured_through < $1 AND EXISTS (SELECT 1 FROM contact c WHERE c.bucket = b.bucket AND c.measure = 1)", day.Int())
 }
 
+// BucketsChangedAfter returns the buckets in which something was written later than at.
+func (db *DB) BucketsChangedAfter(ctx context.Context, at time.Time) ([]int, error) {
+	return db.bucketsWhere(ctx, "b.changed_at > $1", micros(at))
+}
+
 // bucketsWhere lists buckets by a condition on row b. It asks for each of the 1,024 with an index at hand, which stays
 // quick however many contacts there are.
 func (db *DB) bucketsWhere(ctx context.Context, condition string, args ...any) ([]int, error) {
