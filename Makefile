@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench crash soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench crash verify soak fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ bench: ## figures beside the targets of docs/benchmarks.md: gate, import, plan, 
 crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreSQL: lost, twice, in doubt
 	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3
 	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
+
+verify: ## every contact window against an oracle that counts minutes: all zones, three years; takes a quarter of an hour
+	VERIFY=1 $(GO) test ./internal/gate -run TestWindowOracle -v -timeout 90m
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m
