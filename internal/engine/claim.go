@@ -97,7 +97,7 @@ func (c *claimer) run(limit int) error {
 		ids[i] = due[i].BorrowerID
 	}
 	ids = unique(ids)
-	persons, err := c.tx.Persons(c.bucket, ids, c.now.AddDate(0, 0, -historyDays))
+	persons, err := c.tx.PersonsSince(c.bucket, ids, c.e.since(c.now))
 	if err != nil {
 		return err
 	}
