@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench crash soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench crash soak verify fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreS
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m
+
+verify: ## 1,000 races of eight claimers for the last slot of a limit, on SQLite and on PostgreSQL
+	ROUNDS=1000 $(GO) test ./internal/engine -run TestLastSlotGoesToOne -v -timeout 30m
 
 fuzz: ## every fuzz target for FUZZTIME each
 	scripts/fuzz $(FUZZTIME)

@@ -76,8 +76,8 @@ type Engine struct {
 	cfg        Config
 	fence      *fence
 	breaker    *breaker
-	rules      *rule.Set // the packs alone: for contacts with persons whom no strategy serves
-	history    int       // days back that the rules count contacts; -1: all that ever were
+	rules      *rule.Set  // the packs alone: for contacts with persons whom no strategy serves
+	history    int        // days back that the rules count contacts; -1: all that ever were
 	mu         sync.Mutex // one Step at a time
 }
 
