@@ -52,6 +52,19 @@ type Slot struct {
 	ExpiresAt time.Time          `json:"expires_at,omitzero"` // never later than the gate would still let pass
 }
 
+// Refusal is the error that says that no slot is kept; nil where one is.
+func (s *Slot) Refusal() *duly.Error {
+	e := duly.Errorf(duly.Refused, "the contact may not be made, and no slot is kept")
+	switch s.Verdict {
+	case duly.Defer:
+		return e.WithHint("ask again at not_before or later; another channel is no way around a refusal")
+	case duly.Block, duly.NoVerdict:
+		return e.WithHint("the reasons say what stands against it; another channel is no way around a refusal")
+	case duly.Allow:
+	}
+	return nil
+}
+
 // Reserve asks the gate, with authority and from the facts of this moment, whether the contact may be made, and if so keeps
 // a slot for it: in one transaction that holds the borrower's bucket, as Duly's own claims do. So of all who ask at once
 // for the last slot one gets it. The same key again is the same slot, while it is kept.
