@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"a contact is not planned twice", testContactTwice},
 		{"attempts from claim to end", testAttempts},
 		{"a recalled attempt gives its number back", testRecalled},
+		{"a reservation is a touch, and moves as its table says", testReservations},
+		{"reservations that ran out, or are in a state", testReservationQueries},
 		{"the inbox keeps each receipt once", testReceipts},
 		{"dirty persons and planned days", testDirty},
 		{"feeds and imports never go back", testFeeds},
