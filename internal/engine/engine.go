@@ -76,6 +76,7 @@ type Engine struct {
 	cfg        Config
 	fence      *fence
 	breaker    *breaker
+	packs      []*rule.Pack
 	rules      *rule.Set  // the packs alone: for contacts with persons whom no strategy serves
 	history    int        // days back that the rules count contacts; -1: all that ever were
 	mu         sync.Mutex // one Step at a time
@@ -94,7 +95,7 @@ func New(d Deps, c Config) (*Engine, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
+		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c, packs: d.Packs,
 		fence: newFence(), breaker: newBreaker(),
 	}
 	byName := map[string]channel.Sender{}
