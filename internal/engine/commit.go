@@ -26,6 +26,9 @@ type Standing struct {
 
 // Stands tells how a reservation stands at an instant. It writes nothing.
 func (e *Engine) Stands(ctx context.Context, now time.Time, id duly.ReservationID) (Standing, error) {
+	if !plain(string(id)) {
+		return Standing{}, duly.Errorf(duly.NotFound, "there is no reservation with this id")
+	}
 	var out Standing
 	err := e.db.View(ctx, func(tx *store.Tx) error {
 		v, err := tx.FindReservation(id)
@@ -157,7 +160,7 @@ func (e *Engine) Settle(ctx context.Context, now time.Time, by string, id duly.R
 // end runs a change of one reservation in its bucket's transaction and tells how the reservation stands afterwards.
 func (e *Engine) end(ctx context.Context, now time.Time, id duly.ReservationID, change func(*store.Tx, *duly.Reservation) error) (Standing, error) {
 	b, ok := id.Bucket()
-	if !ok {
+	if !ok || !plain(string(id)) {
 		return Standing{}, duly.Errorf(duly.NotFound, "there is no reservation with this id")
 	}
 	var out Standing

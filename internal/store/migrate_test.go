@@ -164,3 +164,19 @@ func TestSQLiteIsDurable(t *testing.T) {
 		c.p.rollback(s)
 	}
 }
+
+// A touch that was stored before touches had an agency is the same when it comes again; one that names an agency is not.
+func TestLaterColumnsLeaveDigestsAlone(t *testing.T) {
+	t.Parallel()
+	p := &putter{}
+	touch := &duly.Touch{BorrowerID: "B1", ID: "T1", Channel: duly.ChannelAgent, Outcome: "answered"}
+	row := touchTable.args([]any{int64(1)}, touch)
+	before := p.digest(row[1 : len(row)-1])
+	if got := p.digest(touchTable.content(row)); got != before {
+		t.Error("the digest of a touch without an agency is not what it was")
+	}
+	touch.Agency = "agency-1"
+	if got := p.digest(touchTable.content(touchTable.args([]any{int64(1)}, touch))); got == before {
+		t.Error("the agency is not in the digest")
+	}
+}

@@ -21,7 +21,8 @@ var touchTable = factTable{
 		return append(a, string(t.BorrowerID), t.ID, string(t.LoanID), string(t.PointID), string(t.Channel), string(t.Purpose), flag(t.Inbound),
 			t.Outcome, micros(t.At), t.Agency)
 	},
-	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Touch).LoanID },
+	loan:  func(f duly.Fact) duly.LoanID { return f.(*duly.Touch).LoanID },
+	later: 1, // agency
 }
 
 // A person's touches since $3, those reserved among them; what was released was never made.
