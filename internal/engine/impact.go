@@ -87,7 +87,7 @@ func (e *Engine) Impact(ctx context.Context, now time.Time, packs []*rule.Pack, 
 	today := e.Today(now)
 	m := &impactCount{
 		Impact: Impact{From: today, To: today.Add(days - 1), Packs: e.rules.IDs(), Then: then.rules.IDs(), Examples: []Example{}},
-		rows:   map[Effect]*Effect{}, examples: map[Effect][]Example{},
+		rows:   map[Effect]*Effect{}, examples: map[exampleKey][]Example{},
 	}
 	for _, p := range packs {
 		for i := range p.Rules {
@@ -271,7 +271,13 @@ func (e *Engine) foresendOne(p *duly.Person, c *duly.Contact, at time.Time) erro
 type impactCount struct {
 	Impact
 	rows     map[Effect]*Effect
-	examples map[Effect][]Example // the clearest of every row and kind of change
+	examples map[exampleKey][]Example // the clearest of each
+}
+
+// exampleKey is a row and what becomes of a contact.
+type exampleKey struct {
+	row  Effect
+	what string
 }
 
 // person compares the contacts of one person as they would be by the one packs and by the other.
@@ -400,21 +406,26 @@ func (m *impactCount) count(x *Example) {
 			row.ShiftMax = x.Shift
 		}
 	}
-	list := append(m.examples[key], *x)
+	kind := exampleKey{key, x.What}
+	list := append(m.examples[kind], *x)
 	slices.SortFunc(list, clearer)
-	m.examples[key] = list[:min(len(list), impactExamples)]
+	m.examples[kind] = list[:min(len(list), impactExamples)]
 }
 
 func abs(n int) int { return max(n, -n) }
 
+// changes are what can become of a contact, the clearest first.
+var changes = [...]string{"lost", "gained", "moved"}
+
+func rank(what string) int { return slices.Index(changes[:], what) }
+
 // clearer puts what is lost before what is gained and what is moved, and what is moved further before the rest.
 func clearer(a, b Example) int {
-	rank := map[string]int{"lost": 0, "gained": 1, "moved": 2}
-	return cmp.Or(cmp.Compare(rank[a.What], rank[b.What]), cmp.Compare(abs(b.Shift), abs(a.Shift)), cmp.Compare(a.BorrowerID, b.BorrowerID),
+	return cmp.Or(cmp.Compare(rank(a.What), rank(b.What)), cmp.Compare(abs(b.Shift), abs(a.Shift)), cmp.Compare(a.BorrowerID, b.BorrowerID),
 		a.Day.Compare(b.Day), cmp.Compare(a.id, b.id))
 }
 
-// done puts the rows in order and picks the examples: of every row the clearest first, then the next.
+// done puts the rows in order and picks the examples.
 func (m *impactCount) done() Impact {
 	out := m.Impact
 	out.Rows = make([]Effect, 0, len(m.rows))
@@ -427,6 +438,13 @@ func (m *impactCount) done() Impact {
 	slices.SortFunc(out.Rows, func(a, b Effect) int {
 		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Reason, b.Reason))
 	})
+	out.Examples = m.pick()
+	return out
+}
+
+// pick takes the examples: what is lost, gained and moved in turn, and of each the clearest of every row before the next.
+func (m *impactCount) pick() []Example {
+	var queues [len(changes)][]Example
 	for round := range impactExamples {
 		var next []Example
 		for _, list := range m.examples {
@@ -435,7 +453,17 @@ func (m *impactCount) done() Impact {
 			}
 		}
 		slices.SortFunc(next, clearer)
-		out.Examples = append(out.Examples, next[:min(len(next), impactExamples-len(out.Examples))]...)
+		for _, x := range next {
+			queues[rank(x.What)] = append(queues[rank(x.What)], x)
+		}
+	}
+	out := make([]Example, 0, impactExamples)
+	for round := range impactExamples {
+		for _, q := range queues {
+			if round < len(q) && len(out) < impactExamples {
+				out = append(out, q[round])
+			}
+		}
 	}
 	return out
 }
