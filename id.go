@@ -22,6 +22,8 @@ type (
 	HoldID     string
 	ContactID  string
 	AttemptID  string
+
+	ReservationID string // made by [NewReservationID]
 )
 
 // Buckets is the number of partitions that people are spread over. It never changes: ids carry the bucket.

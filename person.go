@@ -17,6 +17,7 @@ type Person struct {
 }
 
 // Touch is a contact that Duly did not send but that caps count: an agent's call, an agency's, a call the borrower made.
+// Those for which a slot was reserved are kept as a [Reservation], and are among a person's touches until they are released.
 type Touch struct {
 	BorrowerID BorrowerID `json:"borrower_id"`
 	ID         string     `json:"id"`
@@ -25,8 +26,9 @@ type Touch struct {
 	Channel    Channel    `json:"channel"`
 	Purpose    Purpose    `json:"purpose"`
 	Inbound    bool       `json:"inbound"`
-	Outcome    string     `json:"outcome"` // no_answer, busy, voicemail, answered, conversation, delivered
+	Outcome    string     `json:"outcome"` // no_answer, busy, voicemail, answered, conversation, delivered; reserved, unknown
 	At         time.Time  `json:"at"`
+	Agency     string     `json:"agency,omitempty"` // the outside agency that made it; "" is the lender itself
 	Version    int64      `json:"version"`
 }
 

@@ -123,6 +123,7 @@ func (c *command) strategyCommand() *cobra.Command {
 
 func (c *command) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "rules", Short: "Rule packs: contact law and limits as data"}
+	cmd.AddCommand(c.impactCommand())
 	cmd.AddCommand(&cobra.Command{
 		Use: "list [FOLDER]", Short: "List packs and their rules with force and source", Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -145,6 +145,9 @@ func (c *command) printReport(r engine.Report) {
 	if d.Lapsed > 0 {
 		c.printf("           %d tries of an earlier run ended without an answer and are in doubt: see `duly doubt list`\n", d.Lapsed)
 	}
+	if d.Unknown > 0 {
+		c.printf("           %s ran out without a word and count as unknown: see `duly reservation list`\n", count(d.Unknown, "reservation"))
+	}
 	c.printf("measured   %d outcomes\n", r.Measured)
 }
 

@@ -97,7 +97,7 @@ func (c *claimer) run(limit int) error {
 		ids[i] = due[i].BorrowerID
 	}
 	ids = unique(ids)
-	persons, err := c.tx.Persons(c.bucket, ids, c.now.AddDate(0, 0, -historyDays))
+	persons, err := c.tx.PersonsSince(c.bucket, ids, c.e.since(c.now))
 	if err != nil {
 		return err
 	}
@@ -135,8 +135,8 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Blocked, "no_carrier")
 	case point == nil || point.State != duly.PointActive:
 		c.end(contact, duly.Blocked, "no_contact_point")
-	case !c.clockOK():
-		c.postpone(contact, c.now.Add(clockRetry), "clock_or_data_not_trustworthy")
+	case !c.e.clockOK(c.state, c.now):
+		c.postpone(contact, c.now.Add(clockRetry), codeClock)
 	default:
 		if until := c.e.breaker.resting(carrier.Name(), c.now); !until.IsZero() {
 			c.postpone(contact, until, "carrier_resting")
@@ -153,14 +153,13 @@ const clockRetry = time.Minute
 // clockOK reports whether the clock is not behind what is on record: a clock that was set back, or a store that another
 // machine with a faster clock writes to, would make every window and cap a guess. A step has one now for long; facts that
 // came in since it began are later than it, and no fault of the clock's.
-func (c *claimer) clockOK() bool {
-	now := c.now
-	if c.e.cfg.Clock != nil {
-		if t := c.e.cfg.Clock(); t.After(now) {
+func (e *Engine) clockOK(state store.Bucket, now time.Time) bool {
+	if e.cfg.Clock != nil {
+		if t := e.cfg.Clock(); t.After(now) {
 			now = t
 		}
 	}
-	return !c.state.ChangedAt.After(now)
+	return !state.ChangedAt.After(now)
 }
 
 // goneBecause says why none of a contact's items is left: paid, or something about them changed.

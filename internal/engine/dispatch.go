@@ -27,6 +27,7 @@ type DispatchReport struct {
 	Recalled int // stopped between claim and sending
 	Expired  int // planned contacts whose time had passed
 	Lapsed   int // tries of an earlier run whose lease ended without an answer: now in doubt
+	Unknown  int // reservations of contacts outside Duly whose slot ran out: not known whether they were made
 	More     bool
 }
 
@@ -40,6 +41,7 @@ func (r *DispatchReport) add(o DispatchReport) {
 	r.Recalled += o.Recalled
 	r.Expired += o.Expired
 	r.Lapsed += o.Lapsed
+	r.Unknown += o.Unknown
 	r.More = r.More || o.More
 	for k, n := range o.Held {
 		r.hold(k, n)
@@ -64,6 +66,9 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 		return r, err
 	}
 	if err := e.expire(ctx, now, &r); err != nil {
+		return r, err
+	}
+	if err := e.overrunAll(ctx, now, &r); err != nil {
 		return r, err
 	}
 	buckets, err := e.db.DueBuckets(ctx, now)

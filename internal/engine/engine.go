@@ -29,7 +29,7 @@ import (
 
 // Limits of one step, so that no step runs without end.
 const (
-	historyDays     = 35   // how far back contacts are read for caps and for the plan
+	historyDays     = 35   // how far back persons are read at least; see Engine.since
 	claimMax        = 256  // contacts claimed in one transaction
 	dispatchMax     = 5000 // contacts sent in one Step; the caller steps again while there is more
 	receiptMax      = 2000 // receipts taken from one carrier or one bucket at a time
@@ -76,6 +76,9 @@ type Engine struct {
 	cfg        Config
 	fence      *fence
 	breaker    *breaker
+	packs      []*rule.Pack
+	rules      *rule.Set  // the packs alone: for contacts with persons whom no strategy serves
+	history    int        // days back that the rules count contacts; -1: all that ever were
 	mu         sync.Mutex // one Step at a time
 }
 
@@ -92,7 +95,7 @@ func New(d Deps, c Config) (*Engine, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
+		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c, packs: d.Packs,
 		fence: newFence(), breaker: newBreaker(),
 	}
 	byName := map[string]channel.Sender{}
@@ -102,6 +105,7 @@ func New(d Deps, c Config) (*Engine, error) {
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		e.senders = append(e.senders, byName[name])
 	}
+	var err error
 	for _, s := range d.Strategies {
 		l, err := newLane(s, d)
 		if err != nil {
@@ -109,10 +113,37 @@ func New(d Deps, c Config) (*Engine, error) {
 		}
 		e.strategies = append(e.strategies, l)
 	}
+	if e.rules, err = rule.NewSet(d.Packs); err != nil {
+		return nil, err
+	}
+	e.history = e.depth()
 	if len(e.strategies) == 0 {
 		return nil, duly.Errorf(duly.Usage, "no strategy is given").WithHint("name one in the configuration under strategies")
 	}
 	return e, nil
+}
+
+// depth is how many days back contacts must be read so that no rule counts too few; -1 for all that ever were.
+func (e *Engine) depth() int {
+	days, ever := e.rules.HistoryDays()
+	for i := range e.strategies {
+		d, all := e.strategies[i].rules.HistoryDays()
+		days, ever = max(days, d), ever || all
+	}
+	if ever {
+		return -1
+	}
+	return max(days, historyDays)
+}
+
+// since is how far back of an instant persons are read: contacts and touches as far as the rules count, the rest for the
+// plan.
+func (e *Engine) since(at time.Time) store.Since {
+	s := store.Since{Facts: at.AddDate(0, 0, -historyDays)}
+	if e.history >= 0 {
+		s.Contacts = at.AddDate(0, 0, -e.history)
+	}
+	return s
 }
 
 func newLane(s *strategy.Strategy, d Deps) (lane, error) {

@@ -206,7 +206,7 @@ func (e *Engine) readBucket(tx *store.Tx, now time.Time, today civil.Date, bucke
 		}
 		ids = append(append(ids, due...), waiting...)
 	}
-	in.persons, err = tx.Persons(bucket, unique(ids), now.AddDate(0, 0, -historyDays))
+	in.persons, err = tx.PersonsSince(bucket, unique(ids), e.since(now))
 	return in, err
 }
 

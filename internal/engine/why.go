@@ -40,7 +40,7 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 	var p duly.Person
 	through := day.Add(-1)
 	err := e.db.View(ctx, func(tx *store.Tx) error {
-		persons, err := tx.Persons(id.Bucket(), []duly.BorrowerID{id}, day.Add(-historyDays).At(0, e.cfg.Location))
+		persons, err := tx.PersonsSince(id.Bucket(), []duly.BorrowerID{id}, e.since(day.At(0, e.cfg.Location)))
 		if err != nil {
 			return err
 		}

@@ -235,6 +235,7 @@ func (k *checker) touch(f *duly.Touch) {
 		k.add("purpose", classOf(string(f.Purpose)), "not a purpose", "pre_due_reminder, due_day_reminder, collection, …: see docs/mapping.md")
 	}
 	k.short("outcome", f.Outcome, nameMax)
+	k.short("agency", f.Agency, nameMax)
 	k.instant("at", f.At, true)
 }
 

@@ -247,5 +247,6 @@ var nounTouch = noun{kind: duly.FactTouch, make: func() duly.Fact { return &duly
 	of("inbound", typeBool, func(f *duly.Touch, c *cell) { f.Inbound = c.truth() }),
 	of("outcome", typeText, func(f *duly.Touch, c *cell) { f.Outcome = c.words(nameMax) }),
 	must(of("at", typeTime, func(f *duly.Touch, c *cell) { f.At = c.time() })),
+	of("agency", typeText, func(f *duly.Touch, c *cell) { f.Agency = c.words(nameMax) }),
 	of("version", typeVersion, func(f *duly.Touch, c *cell) { f.Version = c.version() }),
 }}

@@ -73,6 +73,20 @@ type factTable struct {
 	args  func(a []any, f duly.Fact) []any
 	extra func(a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
 	loan  func(f duly.Fact) duly.LoanID    // the loan it refers to; nil for kinds that refer to none
+	later int                              // how many of its content columns, the last, are younger than the table; see content
+}
+
+// content is what of a row the digest is over. A column that came later is left out while it is empty, so that a fact which
+// was stored before the column was there is the same when it comes again.
+func (t *factTable) content(row []any) []any {
+	out := row[1:]
+	for range t.later {
+		if out[len(out)-1] != "" {
+			break
+		}
+		out = out[:len(out)-1]
+	}
+	return out
 }
 
 // factTables are the kinds in the order in which they refer to each other.
@@ -303,7 +317,7 @@ func (p *putter) fact(t *factTable, ref factRef, known map[factKey]stamp) error 
 	}
 	row := append(p.row[:0], int64(ref.bucket))
 	row = t.args(row, f)
-	now := stamp{f.FactVersion(), p.digest(row[1:])}
+	now := stamp{f.FactVersion(), p.digest(t.content(row))}
 	key := factKey{ref.owner, f.FactKey()}
 	was, there := known[key]
 	result, write := judge(was, now, there)

@@ -20,6 +20,17 @@ const (
 // and holds those that had not ended at since; of contacts and touches those planned, changed or made since then. It
 // takes one query per table, however many ids there are.
 func (tx *Tx) Persons(bucket int, ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
+	return tx.PersonsSince(bucket, ids, Since{Facts: since, Contacts: since})
+}
+
+// Since is how far back persons are read. The zero instant is everything.
+type Since struct {
+	Facts    time.Time // consents, refusals, holds and debits; instalments that were settled go back a year more
+	Contacts time.Time // contacts and touches, which limits count
+}
+
+// PersonsSince is [Tx.Persons] with a depth of its own for contacts and touches.
+func (tx *Tx) PersonsSince(bucket int, ids []duly.BorrowerID, since Since) ([]duly.Person, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -57,9 +68,9 @@ type gatherer struct {
 	at     map[duly.BorrowerID]int
 }
 
-func (g *gatherer) all(since time.Time) error {
-	from := micros(since)
-	settled := micros(since.AddDate(0, 0, -settledDaysBefore))
+func (g *gatherer) all(since Since) error {
+	from, history := micros(since.Facts), micros(since.Contacts)
+	settled := micros(since.Facts.AddDate(0, 0, -settledDaysBefore))
 	contacts := newContactScanner()
 	for _, err := range []error{
 		gather(g, scanPoint, (*duly.ContactPoint).Owner, func(p *duly.Person, x []duly.ContactPoint) { p.Points = x }, pointQuery),
@@ -69,9 +80,9 @@ func (g *gatherer) all(since time.Time) error {
 		gather(g, scanConsent, (*duly.Consent).Owner, func(p *duly.Person, x []duly.Consent) { p.Consents = x }, consentQuery, from),
 		gather(g, scanOptOut, (*duly.OptOut).Owner, func(p *duly.Person, x []duly.OptOut) { p.OptOuts = x }, optOutQuery, from),
 		gather(g, scanHold, (*duly.Hold).Owner, func(p *duly.Person, x []duly.Hold) { p.Holds = x }, holdQuery, from),
-		gather(g, scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, from),
+		gather(g, scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, history),
 		gather(g, contacts.scan, func(c *duly.Contact) duly.BorrowerID { return c.BorrowerID },
-			func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since, contactDaysBefore), from),
+			func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since.Contacts, contactDaysBefore), history),
 	} {
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ type metrics struct {
 	held     *prometheus.CounterVec
 	planned  *prometheus.CounterVec
 	receipts prometheus.Counter
+	asked    *prometheus.CounterVec
 }
 
 func newMetrics(d Deps) *metrics {
@@ -29,8 +30,9 @@ func newMetrics(d Deps) *metrics {
 		held:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_held_total", Help: "Contacts that were due and were not sent, by reason."}, []string{"reason"}),
 		planned:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_planned_total", Help: "Contacts that a plan wrote or changed, by state."}, []string{"state"}),
 		receipts: prometheus.NewCounter(prometheus.CounterOpts{Name: "duly_receipts_total", Help: "Receipts kept."}),
+		asked:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_reservations_total", Help: "Slots that were asked for, by result; unknown are those that ran out without a word."}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, m.asked, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{d})
 	return m
 }
@@ -51,6 +53,7 @@ func (m *metrics) step(r engine.Report, err error) {
 	m.planned.WithLabelValues(string(duly.Planned)).Add(float64(r.Planned.Planned))
 	m.planned.WithLabelValues(string(duly.Blocked)).Add(float64(r.Planned.Blocked))
 	m.receipts.Add(float64(r.Received.Receipts))
+	m.asked.WithLabelValues("unknown").Add(float64(d.Unknown))
 }
 
 // stateCollector reads what the store holds when it is scraped.
