@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -122,7 +123,7 @@ func (e *Engine) Impact(ctx context.Context, now time.Time, packs []*rule.Pack, 
 		for i := range persons {
 			a, errNow := e.foresee(&persons[i], now, state.PlannedThrough, days)
 			z, errThen := then.foresee(&persons[i], now, state.PlannedThrough, days)
-			if err := cmp.Or(errNow, errThen); err != nil {
+			if err := errors.Join(errNow, errThen); err != nil {
 				e.log.Error("a person cannot be planned, and is left out of the impact", "bucket", b, "error", err)
 				m.Failed++
 				continue
