@@ -146,16 +146,16 @@ func (c *command) rulesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cases, failures, err := gate.TestFS(fsys)
+			r, err := gate.TestFS(fsys, nil)
 			if err != nil {
 				return err
 			}
-			for _, f := range failures {
+			for _, f := range r.Failures {
 				c.printf("%s\n", f)
 			}
-			c.printf("%d cases, %d failed\n", cases, len(failures))
-			if failed := len(failures); failed > 0 {
-				return duly.Errorf(duly.Invalid, "%d cases failed", failed)
+			c.printf("%d passed, %d failed\n", r.Passed, r.Failed())
+			if r.Failed() > 0 {
+				return duly.Errorf(duly.Invalid, "%d cases failed", r.Failed())
 			}
 			return nil
 		},

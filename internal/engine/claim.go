@@ -135,7 +135,7 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Blocked, "no_carrier")
 	case point == nil || point.State != duly.PointActive:
 		c.end(contact, duly.Blocked, "no_contact_point")
-	case !c.clockOK():
+	case !c.clockOK(p):
 		c.postpone(contact, c.now.Add(clockRetry), "clock_or_data_not_trustworthy")
 	default:
 		if until := c.e.breaker.resting(carrier.Name(), c.now); !until.IsZero() {
@@ -153,14 +153,14 @@ const clockRetry = time.Minute
 // clockOK reports whether the clock is not behind what is on record: a clock that was set back, or a store that another
 // machine with a faster clock writes to, would make every window and cap a guess. A step has one now for long; facts that
 // came in since it began are later than it, and no fault of the clock's.
-func (c *claimer) clockOK() bool {
+func (c *claimer) clockOK(p *duly.Person) bool {
 	now := c.now
 	if c.e.cfg.Clock != nil {
 		if t := c.e.cfg.Clock(); t.After(now) {
 			now = t
 		}
 	}
-	return !c.state.ChangedAt.After(now)
+	return !c.state.ChangedAt.After(now) && !p.LatestEvent().After(now)
 }
 
 // goneBecause says why none of a contact's items is left: paid, or something about them changed.
