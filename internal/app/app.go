@@ -34,9 +34,11 @@ type App struct {
 	DB        *store.DB
 	Engine    *engine.Engine
 	Calendars *civil.Calendars
+	Packs     []*rule.Pack               // the law in force, with what the operator turned on
 	Inbound   map[string]channel.Inbound // carriers that are called back, by name
 	Log       *slog.Logger
 	Location  *time.Location
+	needs     []string // the calendars that strategies and rules look at
 	clock     func() time.Time
 	closers   []io.Closer // carriers that hold connections
 }
@@ -82,6 +84,9 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	return a, nil
 }
 
+// Lacking returns the years of holidays that strategies and rules need now or soon, and that nobody has given.
+func (a *App) Lacking(today civil.Date) []civil.Missing { return a.Calendars.Lacking(a.needs, today) }
+
 // Close closes the carriers' connections and then the store.
 func (a *App) Close() error {
 	var errs []error
@@ -107,6 +112,16 @@ func (a *App) deps() (engine.Deps, error) {
 	}
 	if d.Packs, err = LoadPacks(a.Config.Packs); err != nil {
 		return d, err
+	}
+	if d.Packs, err = rule.Enforce(d.Packs, a.Config.Rules.Enforce); err != nil {
+		return d, err
+	}
+	a.Packs = d.Packs
+	a.needs = rule.Calendars(d.Packs)
+	for _, s := range d.Strategies {
+		if s.Calendar != "" && !slices.Contains(a.needs, s.Calendar) {
+			a.needs = append(a.needs, s.Calendar)
+		}
 	}
 	if d.Messages, err = LoadTemplates(a.Config.Templates); err != nil {
 		return d, err

@@ -36,6 +36,7 @@ type Config struct {
 	Lender     Lender                   `yaml:"lender"`       // who lends
 	Strategies []string                 `yaml:"strategies"`   // names of shipped ones, or paths of files; the first that applies to a person serves them
 	Packs      []string                 `yaml:"packs"`        // names of shipped rule packs, or paths of folders
+	Rules      Rules                    `yaml:"rules"`        // what of the packs acts
 	Templates  string                   `yaml:"templates"`    // a folder of templates; "" for the shipped ones
 	Calendars  string                   `yaml:"calendars"`    // a folder of holiday files that replace shipped years; "" for none
 	FeedMaxAge Duration                 `yaml:"feed_max_age"` // payments known less far back than this, or nothing is sent
@@ -43,6 +44,11 @@ type Config struct {
 	Tick       Duration                 `yaml:"tick"`         // how often `duly serve` steps
 	Workers    int                      `yaml:"workers"`      // messages on the way to carriers at one time
 	Carriers   map[string]CarrierConfig `yaml:"carriers"`     // by a name of the operator's choice
+}
+
+// Rules is what the operator says of rules by name.
+type Rules struct {
+	Enforce []string `yaml:"enforce"` // PACK/RULE: rules that would run in shadow, and are to act
 }
 
 // Lender is who lends, as borrowers and calendars know them.

@@ -76,7 +76,7 @@ func (a *App) loop(ctx context.Context, h *api.Handler, served <-chan error) err
 }
 
 func (a *App) warnCalendars() {
-	for _, m := range a.Calendars.Warnings(a.Engine.Today(time.Now())) {
-		a.Log.Warn("a holiday calendar is missing; steps that need it will be blocked", "calendar", m.Calendar, "year", m.Year)
+	for _, m := range a.Lacking(a.Engine.Today(time.Now())) {
+		a.Log.Warn("a holiday calendar is missing; steps and rules that need it will block", "calendar", m.Calendar, "year", m.Year)
 	}
 }
