@@ -110,10 +110,7 @@ func (a *App) deps() (engine.Deps, error) {
 	if d.Strategies, err = LoadStrategies(a.Config.Strategies); err != nil {
 		return d, err
 	}
-	if d.Packs, err = LoadPacks(a.Config.Packs); err != nil {
-		return d, err
-	}
-	if d.Packs, err = rule.Enforce(d.Packs, a.Config.Rules.Enforce); err != nil {
+	if d.Packs, err = a.Config.Law(); err != nil {
 		return d, err
 	}
 	a.Packs = d.Packs
@@ -126,14 +123,29 @@ func (a *App) deps() (engine.Deps, error) {
 	if d.Messages, err = LoadTemplates(a.Config.Templates); err != nil {
 		return d, err
 	}
-	if a.Calendars, err = civil.BuiltIn(); err != nil {
+	if a.Calendars, err = a.Config.Holidays(); err != nil {
 		return d, err
 	}
 	d.Calendars = a.Calendars
-	if a.Config.Calendars == "" {
-		return d, nil
+	return d, nil
+}
+
+// Law loads the rule packs that are configured, with the rules turned on that are.
+func (c *Config) Law() ([]*rule.Pack, error) {
+	packs, err := LoadPacks(c.Packs)
+	if err != nil {
+		return nil, err
 	}
-	return d, a.Calendars.Load(os.DirFS(a.Config.Calendars))
+	return rule.Enforce(packs, c.Rules.Enforce)
+}
+
+// Holidays loads the calendars that come with Duly and, over them, those that are configured.
+func (c *Config) Holidays() (*civil.Calendars, error) {
+	cals, err := civil.BuiltIn()
+	if err != nil || c.Calendars == "" {
+		return cals, err
+	}
+	return cals, cals.Load(os.DirFS(c.Calendars))
 }
 
 // LoadStrategies loads strategies by shipped name or path, reporting every problem at once.

@@ -209,27 +209,29 @@ func (b *builder) sender(x *bag) {
 	x.skip("number", "series", "header", "name")
 }
 
-// lengthKeys are the keys of how long a call is expected to last, with their units. A bare number of expected_duration is
-// minutes below 60 and seconds from there on: no call lasts three seconds or three hundred minutes.
-var lengthKeys = []struct {
-	key  string
-	unit time.Duration
-}{
-	{"expected_minutes", time.Minute}, {"expected_duration_minutes", time.Minute}, {"expected_duration_min", time.Minute}, {"duration_minutes", time.Minute},
-	{"expected_seconds", time.Second}, {"expected_duration_seconds", time.Second}, {"expected_duration_s", time.Second}, {"duration_seconds", time.Second},
-	{"expected_duration", 0}, {"expected_length", 0}, {"duration", 0},
-}
-
+// length sets how long a call is expected to last. Its unit is in the name of its key (expected_minutes) or in its text (5m,
+// PT5M). A bare number of expected_duration is minutes below 60 and seconds from there on: no call lasts three seconds or
+// three hundred minutes.
 func (b *builder) length(bags ...*bag) {
 	for _, x := range bags {
-		for _, k := range lengthKeys {
-			s := x.text(k.key)
+		for _, k := range slices.Sorted(maps.Keys(x.m)) {
+			if !strings.HasPrefix(k, "expected_") && !strings.HasPrefix(k, "duration") {
+				continue
+			}
+			s := x.text(k)
 			if s == "" {
 				continue
 			}
-			d, ok := length(s, k.unit)
+			unit := time.Duration(0)
+			switch {
+			case strings.Contains(k, "min"):
+				unit = time.Minute
+			case strings.Contains(k, "sec") || strings.HasSuffix(k, "_s"):
+				unit = time.Second
+			}
+			d, ok := length(s, unit)
 			if !ok {
-				x.fail(k.key, "must be a length of time: 5m, PT5M or a number of minutes")
+				x.fail(k, "must be a length of time: 5m, PT5M or a number of minutes")
 			}
 			b.f.Length = max(b.f.Length, d)
 		}
@@ -402,10 +404,10 @@ func (b *builder) hold(x *bag) {
 }
 
 func (b *builder) preferences(x *bag) {
-	for _, h := range x.things("days", "allow", "allowed") {
+	for _, h := range x.things("days", "allow", "allowed", "allow_windows", "only", "windows") {
 		b.f.Preferences.Allow = append(b.f.Preferences.Allow, b.hours(h))
 	}
-	for _, h := range x.things("days", "forbid", "forbidden", "deny", "exclude") {
+	for _, h := range x.things("days", "forbid", "forbidden", "forbid_windows", "deny", "block", "blocked", "exclude", "excluded", "not") {
 		b.f.Preferences.Forbid = append(b.f.Preferences.Forbid, b.hours(h))
 	}
 }
@@ -428,10 +430,14 @@ func (b *builder) hours(x *bag) rule.Hours {
 			}
 		}
 	}
+	from, to := x.text("from", "start"), x.text("to", "end", "until")
+	if both := x.texts("hours"); len(both) == 2 {
+		from, to = both[0], both[1]
+	}
 	for _, c := range []struct {
 		key, text string
 		to        *civil.Clock
-	}{{"from", x.text("from", "start"), &h.From}, {"to", x.text("to", "end", "until"), &h.To}} {
+	}{{"from", from, &h.From}, {"to", to, &h.To}} {
 		if c.text == "" {
 			continue
 		}

@@ -188,7 +188,7 @@ func (t *trial) decide(c *Case) string {
 	if c.Expect.Rule != "" && isDraft(a.set, c.Expect.Rule) {
 		d = duly.Decision{Verdict: d.Verdict, NotBefore: d.NotBefore, Reasons: Shadow(f, a.set)}
 	}
-	return c.compare(&d)
+	return c.compare(&d, f.Now.Location())
 }
 
 func (t *trial) count(c *Case, f *rule.Facts, set *rule.Set) {
@@ -281,19 +281,19 @@ func CasePacks(c *Case, own *rule.Pack, all []*rule.Pack) (packs []*rule.Pack, s
 	return packs, shadow, nil
 }
 
-func (c *Case) compare(d *duly.Decision) string {
+func (c *Case) compare(d *duly.Decision, loc *time.Location) string {
 	var wrong []string
 	if got := d.Verdict.String(); got != c.Expect.Verdict {
 		wrong = append(wrong, fmt.Sprintf("verdict: got %s, want %s", got, c.Expect.Verdict))
 	}
-	if want := c.Expect.NotBefore; !sameMinute(d.NotBefore, want) && !(c.Expect.any && d.Verdict == duly.Defer) {
+	if want := c.Expect.NotBefore; !sameMinute(d.NotBefore, want) && !(c.Expect.any && c.Expect.Verdict == duly.Defer.String()) {
 		text := "none"
 		if !want.IsZero() {
-			text = want.Format(time.RFC3339)
+			text = want.In(loc).Format(time.RFC3339)
 		}
 		got := "none"
 		if !d.NotBefore.IsZero() {
-			got = d.NotBefore.In(want.Location()).Format(time.RFC3339)
+			got = d.NotBefore.In(loc).Format(time.RFC3339)
 		}
 		wrong = append(wrong, fmt.Sprintf("not_before: got %s, want %s", got, text))
 	}

@@ -22,7 +22,7 @@ func (g *identityGate) check(v *View, _ time.Time) finding {
 
 // plainActs are acts within a conversation that tell nothing of the debt.
 var plainActs = []string{
-	"dial", "call", "open", "greet", "identify", "verify_identity", "ask_identity", "ask_callback", "transfer", "transfer_to_human",
+	"dial", "call", "start_call", "open", "send", "introduce", "greet", "identify", "verify_identity", "ask_identity", "ask_callback", "transfer", "transfer_to_human",
 	"record_refusal", "hang_up", "end",
 }
 

@@ -36,6 +36,7 @@ type Pack struct {
 	Hash         string // SHA-256 of the text, in hexadecimal
 	Rules        []Rule
 	appliesIf    When // conditions of every rule of the pack
+	conditions   []Field
 }
 
 // Name returns the pack's id with the first 12 digits of its hash: what decisions are stamped with.
@@ -126,6 +127,9 @@ func (r *reader) pack(top ast.Node) *Pack {
 		p.TitleZH, p.TitleEN = o.titles()
 	}
 	o.appliesIf(&p.appliesIf)
+	if o.has("applies_if") {
+		p.conditions = flatten(o.at["applies_if"], "applies_if")
+	}
 	if !o.need("rules") {
 		return p
 	}
@@ -195,6 +199,8 @@ func flatten(n ast.Node, name string) []Field {
 		pairs = x.Values
 	case *ast.MappingValueNode:
 		pairs = []*ast.MappingValueNode{x}
+	case *ast.NullNode:
+		return nil // null says nothing
 	case *ast.SequenceNode:
 		parts := make([]string, len(x.Values))
 		for i, v := range x.Values {
@@ -222,9 +228,6 @@ func plainText(n ast.Node) string {
 	}
 	if n == nil || n.GetToken() == nil {
 		return ""
-	}
-	if _, null := n.(*ast.NullNode); null {
-		return "none"
 	}
 	return n.GetToken().Value
 }
