@@ -27,7 +27,9 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 		return duly.Errorf(duly.Unavailable, "cannot listen on %s: the address is in use or not allowed", a.Config.Listen).
 			WithHint("set listen in the configuration, or --listen")
 	}
-	h := api.New(api.Deps{Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Token: a.Config.APIToken, Log: a.Log, Now: time.Now})
+	h := api.New(api.Deps{
+		Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
+	})
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 	}

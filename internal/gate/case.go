@@ -36,6 +36,7 @@ type Case struct {
 	Notes        []string // keys that are not known
 
 	file     string
+	alone    bool // it came by itself, not in a file of cases
 	raw      map[string]any
 	defaults *bag
 	problems []error
@@ -108,7 +109,7 @@ func ReadCase(name string, src []byte) (*Case, error) {
 	if _, ok := top.(map[string]any); !ok {
 		return nil, duly.Errorf(duly.Invalid, "must be one case: a mapping of keys to values").At(duly.Place{File: name})
 	}
-	c := &Case{}
+	c := &Case{alone: true}
 	c.read(name, top, nil)
 	return c, errors.Join(c.problems...)
 }
@@ -167,7 +168,10 @@ func (c *Case) read(file string, v, defaults any) {
 }
 
 func (c *Case) problem(field, format string, args ...any) error {
-	return duly.Errorf(duly.Invalid, format, args...).At(duly.Place{File: c.file, Field: "cases." + c.ID + "." + field})
+	if !c.alone {
+		field = "cases." + c.ID + "." + field
+	}
+	return duly.Errorf(duly.Invalid, format, args...).At(duly.Place{File: c.file, Field: field})
 }
 
 // Facts makes the facts that the case describes, anew each time.

@@ -272,6 +272,9 @@ func CasePacks(c *Case, own *rule.Pack, all []*rule.Pack) (packs []*rule.Pack, s
 	for _, id := range named {
 		id, _, _ := strings.Cut(id, "@")
 		if byID[id] == nil {
+			if strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || len(id) > 64 {
+				id = "of this name"
+			}
 			return nil, nil, duly.Errorf(duly.NotFound, "there is no pack %s", id).
 				WithHint("there are %s", strings.Join(slices.Sorted(maps.Keys(byID)), ", "))
 		}
