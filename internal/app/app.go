@@ -76,7 +76,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	}
 	a.Engine, err = engine.New(deps, engine.Config{
 		Location: loc, Lender: c.Lender.Name, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
-		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock,
+		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock, Law: c.asLender(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -130,11 +130,24 @@ func (a *App) deps() (engine.Deps, error) {
 	return d, nil
 }
 
+// asLender is what rules ask of the lender.
+func (c *Config) asLender() *rule.Lender {
+	l := &rule.Lender{EntityClass: c.Lender.EntityClass, CreditPurchaser: c.Lender.CreditPurchaser, Senders: map[duly.Channel]rule.Identity{}}
+	for ch, s := range c.Senders {
+		l.Senders[ch] = rule.Identity{Number: s.Number, Hidden: s.Hidden, Templates: s.Templates}
+	}
+	return l
+}
+
 // Law loads the rule packs that are configured, with the rules turned on that are.
 func (c *Config) Law() ([]*rule.Pack, error) {
 	packs, err := LoadPacks(c.Packs)
 	if err != nil {
 		return nil, err
+	}
+	if known := rule.Classes(packs); c.Lender.EntityClass != "" && len(known) > 0 && !slices.Contains(known, c.Lender.EntityClass) {
+		return nil, duly.Errorf(duly.Invalid, "no loaded rule knows this class of lender").At(duly.Place{Field: "lender.entity_class"}).
+			WithHint("the classes are %s", strings.Join(known, ", "))
 	}
 	return rule.Enforce(packs, c.Rules.Enforce)
 }

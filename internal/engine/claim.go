@@ -211,6 +211,7 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 		AmountDue: amountDue(contact), Text: words.Text, Actor: rule.Actor{Type: "system"}, Calendars: c.e.calendars,
 		FeedAt: c.feedAt, FeedMaxAge: c.e.cfg.FeedMaxAge, ClockOK: true, // judge has seen to it
 	}
+	c.e.cfg.Law.Tell(facts)
 	contact.Decision = gate.Check(facts, l.rules)
 	switch contact.Decision.Verdict {
 	case duly.Allow:

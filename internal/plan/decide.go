@@ -216,6 +216,7 @@ func (pl *planner) check(w *want, c *duly.Contact, at time.Time) duly.Decision {
 		Phase: rule.PhasePlan, Now: at, Person: pl.seen, Contact: c, DaysPastDue: w.daysPastDue(), AmountDue: due,
 		Actor: rule.Actor{Type: "system"}, Calendars: pl.Calendars,
 	}
+	pl.Lender.Tell(&pl.facts)
 	return gate.Check(&pl.facts, pl.Rules)
 }
 
