@@ -78,14 +78,11 @@ func hoursText(hours []span) string {
 	if len(hours) == 0 {
 		return "never that day"
 	}
-	var b strings.Builder
-	for i, s := range hours {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(s.String())
+	text := hours[0].String()
+	for _, s := range hours[1:] {
+		text += ", " + s.String()
 	}
-	return b.String()
+	return text
 }
 
 // String writes the hours as 08:00–22:00.

@@ -69,7 +69,11 @@ func (v *View) plain() string {
 // fold takes out invisible characters, makes full-width letters narrow, and takes out spaces but between two narrow
 // letters or digits, where they part words: "now everything" holds no "owe".
 func fold(s string) string {
+	if !strings.ContainsFunc(s, hides) {
+		return s
+	}
 	var b strings.Builder
+	b.Grow(len(s))
 	var last rune
 	space := false
 	for _, r := range s {
@@ -79,8 +83,8 @@ func fold(s string) string {
 			continue
 		case unicode.Is(unicode.Cf, r):
 			continue
-		case r >= '!'+0xfee0 && r <= '~'+0xfee0:
-			r -= 0xfee0
+		case wide(r):
+			r -= wideBy
 		}
 		if space && parts(last) && parts(r) {
 			b.WriteByte(' ')
@@ -90,6 +94,14 @@ func fold(s string) string {
 	}
 	return b.String()
 }
+
+// wideBy is how far full-width letters are from the narrow ones.
+const wideBy = 0xfee0
+
+func wide(r rune) bool { return r >= '!'+wideBy && r <= '~'+wideBy }
+
+// hides reports whether a forbidden word may hide behind r.
+func hides(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || wide(r) }
 
 // parts reports whether a space before or after r parts words.
 func parts(r rune) bool { return r != 0 && r < 0x2e80 && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
