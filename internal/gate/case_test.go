@@ -151,3 +151,27 @@ func TestPublishedCaseAsJSON(t *testing.T) {
 		t.Errorf("got %d passed, want 1", r.Passed)
 	}
 }
+
+// FuzzCases holds that no text makes reading and judging cases panic.
+func FuzzCases(f *testing.F) {
+	for _, src := range []string{
+		tinyDefaults + `  - {id: a, now: "2026-03-10T10:00:00Z", packs: [policy-default], contact: {channel: sms, address: 7, template: [], expected_duration: 1e9}, history: [{address: {id: 3}}, x]}`,
+		`[{"packs": ["us-regf", "policy-default"], "state": {"holds": [{"type": "breathing_space", "scope": "loan"}], "consents": {"a": true}}, "expect": {"not_before": null}}]`,
+		`cases: [{loan: {amount_due: -1.005, currency: JPY}, borrower: {timezones: {UTC: true}}, calendars: {X: {years: [y], dates: {a: 1}}}}]`,
+	} {
+		f.Add([]byte(src))
+	}
+	packs := shipped(f)
+	f.Fuzz(func(t *testing.T, src []byte) {
+		cases, err := gate.LoadCases("f.yaml", src)
+		if err != nil {
+			if duly.CodeOf(err) != duly.Invalid {
+				t.Fatalf("got %v, want an error for a person", err)
+			}
+			return
+		}
+		if r := gate.RunCases(cases, packs, nil); r.Passed+r.Failed()+r.Skips() != len(cases) {
+			t.Fatalf("%d cases became %d passed, %d failed, %d skipped", len(cases), r.Passed, r.Failed(), r.Skips())
+		}
+	})
+}

@@ -300,7 +300,7 @@ func (c *Case) compare(d *duly.Decision, loc *time.Location) string {
 		}
 		wrong = append(wrong, fmt.Sprintf("not_before: got %s, want %s", got, text))
 	}
-	if !c.given(d.Reasons) {
+	if !c.given(d.Reasons) || len(wrong) > 0 && len(d.Reasons) > 0 {
 		var got []string
 		for _, r := range d.Reasons {
 			got = append(got, r.Rule+" "+r.Code+" ("+r.Facts+")")

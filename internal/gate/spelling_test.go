@@ -30,11 +30,15 @@ func readFacts(t *testing.T, src string) *rule.Facts {
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	const now = `now: "2026-06-10T10:00:00Z", `
-	length := func(want time.Duration) func(*rule.Facts) bool { return func(f *rule.Facts) bool { return f.Length == want } }
+	length := func(want time.Duration) func(*rule.Facts) bool {
+		return func(f *rule.Facts) bool { return f.Length == want }
+	}
 	country := func(want string) func(*rule.Facts) bool {
 		return func(f *rule.Facts) bool { return f.Person.Borrower.Country == want }
 	}
-	flag := func(want string) func(*rule.Facts) bool { return func(f *rule.Facts) bool { return f.Person.Borrower.HasFlag(want) } }
+	flag := func(want string) func(*rule.Facts) bool {
+		return func(f *rule.Facts) bool { return f.Person.Borrower.HasFlag(want) }
+	}
 	verified := func(f *rule.Facts) bool { return f.Actor.IdentityVerified }
 	for _, c := range []struct {
 		src  string
@@ -73,7 +77,9 @@ func TestSpellings(t *testing.T) {
 		{`{contact: {stage: collection}}`, func(f *rule.Facts) bool { return slices.Contains(f.Missing, "days_past_due") }},
 		{`{` + now + `loan: {due_date: 2026-06-01}, borrower: {timezones: [UTC]}}`, func(f *rule.Facts) bool { return f.DaysPastDue == 9 }},
 		{`{contact: {address: {id: A9, kind: work_email, source: creditor, verified_at: "2026-06-01T10:00:00Z"}}}`,
-			func(f *rule.Facts) bool { return f.Contact.PointID == "A9" && f.Person.Points[0].Kind == duly.PointWorkEmail }},
+			func(f *rule.Facts) bool {
+				return f.Contact.PointID == "A9" && f.Person.Points[0].Kind == duly.PointWorkEmail
+			}},
 		{`{contact: {template: {id: x, version: 3, locale: en, text: Hello}}}`, func(f *rule.Facts) bool { return f.Text == "Hello" && !f.WordsLater }},
 		{`{contact: {template: {text: ""}}}`, func(f *rule.Facts) bool { return !f.WordsLater }},
 		{`{contact: {}}`, func(f *rule.Facts) bool { return f.WordsLater }},
@@ -85,7 +91,9 @@ func TestSpellings(t *testing.T) {
 				return f.Preferences.Allow[0].Days == [7]bool{1: true, 3: true} && f.Preferences.Allow[0].To == 600
 			}},
 		{`{state: {preferences: {forbid: [{days: weekdays, hours: ["13:00", "18:00"]}]}}}`,
-			func(f *rule.Facts) bool { return f.Preferences.Forbid[0].Days[5] && f.Preferences.Forbid[0].From == 780 }},
+			func(f *rule.Facts) bool {
+				return f.Preferences.Forbid[0].Days[5] && f.Preferences.Forbid[0].From == 780
+			}},
 		{`{state: {optouts: [sms], consents: [{key: a, loan: L9}, {key: b, person: D2}, {key: c}]}}`,
 			func(f *rule.Facts) bool { return f.Person.OptOuts[0].Key == "sms" && len(f.Person.Consents) == 1 }},
 		{`{contact: {person: D2}, state: {holds: [{type: breathing_space, loan: L1, person: D1}, {type: manual}]}}`,
