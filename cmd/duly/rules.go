@@ -149,6 +149,9 @@ func (c *command) showRule(p *rule.Pack, r *rule.Rule) {
 		line("acts", "in shadow: nobody has read its instrument; rules.enforce in the configuration turns it on")
 	}
 	line("what", r.Kind.Doc())
+	for _, f := range p.Conditions() {
+		line("pack."+f.Name, f.Value)
+	}
 	for _, f := range r.Fields() {
 		if f.Name != "id" && f.Name != "title.zh" && f.Name != "title.en" {
 			line(f.Name, f.Value)

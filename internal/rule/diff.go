@@ -35,6 +35,9 @@ func Diff(a, b *Pack) []string {
 	return out
 }
 
+// Conditions lists what the pack demands of contacts before any of its rules looks at them.
+func (p *Pack) Conditions() []Field { return p.conditions }
+
 // Rule returns the pack's rule with the id, or nil.
 func (p *Pack) Rule(id string) *Rule {
 	for i := range p.Rules {

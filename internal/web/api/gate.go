@@ -48,12 +48,13 @@ func first(err error) error {
 
 // rulePack is a pack as GET /v1/rules tells it.
 type rulePack struct {
-	ID           string    `json:"id"`
-	Version      string    `json:"version"`
-	Jurisdiction string    `json:"jurisdiction"`
-	Title        title     `json:"title"`
-	Hash         string    `json:"hash"`
-	Rules        []oneRule `json:"rules"`
+	ID           string       `json:"id"`
+	Version      string       `json:"version"`
+	Jurisdiction string       `json:"jurisdiction"`
+	Title        title        `json:"title"`
+	Hash         string       `json:"hash"`
+	Conditions   []rule.Field `json:"conditions"` // of every rule of the pack
+	Rules        []oneRule    `json:"rules"`
 }
 
 type title struct {
@@ -78,7 +79,7 @@ func (h *Handler) getRules(w http.ResponseWriter, _ *http.Request) error {
 		Packs []rulePack `json:"packs"`
 	}{[]rulePack{}}
 	for _, p := range h.Packs {
-		q := rulePack{p.ID, p.Version, p.Jurisdiction, title{p.TitleZH, p.TitleEN}, p.Hash, []oneRule{}}
+		q := rulePack{p.ID, p.Version, p.Jurisdiction, title{p.TitleZH, p.TitleEN}, p.Hash, append([]rule.Field{}, p.Conditions()...), []oneRule{}}
 		for i := range p.Rules {
 			r := &p.Rules[i]
 			q.Rules = append(q.Rules, oneRule{r.ID, r.Kind, title{r.TitleZH, r.TitleEN}, r.Force, !r.Shadow, r.Effect, r.Reason, r.Fields()})
