@@ -174,7 +174,9 @@ func TestWhoIsBoundFrom(t *testing.T) {
 		{"a bank, withheld", func(f *Facts) { f.EntityClass, f.Sender = "bank", Sender{Number: "1600", Hidden: true} }, "against"},
 		{"a bank, from nobody knows where", func(f *Facts) { f.EntityClass = "bank" }, CodeMissing},
 		{"a small lender, not yet bound", func(f *Facts) { f.EntityClass = "small" }, ""},
-		{"by its own day", func(f *Facts) { f.EntityClass, f.StartDays = "bank", map[string]civil.Date{"start": civil.On(2026, 6, 11)} }, ""},
+		{"by its own day", func(f *Facts) {
+			f.EntityClass, f.StartDays = "bank", map[string]civil.Date{"start": civil.On(2026, 6, 11)}
+		}, ""},
 		{"nobody knows what", func(*Facts) {}, CodeMissing},
 		{"nobody knows what, before all", func(f *Facts) { f.Now = instant(t, "2025-12-31T10:00:00-05:00") }, ""},
 		{"nobody knows what, after all", func(f *Facts) { f.Now, f.Sender.Number = instant(t, "2026-07-01T10:00:00-04:00"), "98111" }, "against"},
