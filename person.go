@@ -32,6 +32,23 @@ type Touch struct {
 	Version    int64      `json:"version"`
 }
 
+// LatestEvent returns when the newest contact on record went out, Duly's own and others'; zero if there is none. One that
+// is later than now means that a clock is wrong. A slot that is only kept counts as of its end, and is no event yet.
+func (p *Person) LatestEvent() time.Time {
+	var last time.Time
+	for i := range p.Contacts {
+		if at := p.Contacts[i].SentAt; at.After(last) {
+			last = at
+		}
+	}
+	for i := range p.Touches {
+		if at := p.Touches[i].At; at.After(last) && p.Touches[i].Outcome != OutcomeReserved {
+			last = at
+		}
+	}
+	return last
+}
+
 // Loan returns the person's loan with the id, or nil.
 func (p *Person) Loan(id LoanID) *Loan {
 	for i := range p.Loans {

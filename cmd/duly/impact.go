@@ -65,8 +65,7 @@ func readPacks(path string) ([]*rule.Pack, error) {
 	}
 	if info.IsDir() {
 		if alone, err := os.Stat(filepath.Join(path, "pack.yaml")); err != nil || alone.IsDir() {
-			_, packs, err := loadPacks([]string{path})
-			return packs, err
+			return folderPacks(path)
 		}
 		path = filepath.Join(path, "pack.yaml")
 	}

@@ -225,8 +225,8 @@ func (c *command) statusCommand() *cobra.Command {
 				default:
 					c.printf("payments: known up to %s\n", feed.In(a.Location).Format(zoned))
 				}
-				for _, m := range a.Calendars.Warnings(a.Engine.Today(now)) {
-					c.printf("calendar %s has no year %d: steps that need it will be blocked\n", m.Calendar, m.Year)
+				for _, m := range a.Lacking(a.Engine.Today(now)) {
+					c.printf("calendar %s has no year %d: steps and rules that need it will block (`calendars` in the configuration)\n", m.Calendar, m.Year)
 				}
 				return nil
 			})

@@ -34,9 +34,11 @@ type App struct {
 	DB        *store.DB
 	Engine    *engine.Engine
 	Calendars *civil.Calendars
+	Packs     []*rule.Pack               // the law in force, with what the operator turned on
 	Inbound   map[string]channel.Inbound // carriers that are called back, by name
 	Log       *slog.Logger
 	Location  *time.Location
+	needs     []string // the calendars that strategies and rules look at
 	clock     func() time.Time
 	closers   []io.Closer // carriers that hold connections
 }
@@ -74,13 +76,16 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	}
 	a.Engine, err = engine.New(deps, engine.Config{
 		Location: loc, Lender: c.Lender.Name, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
-		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock,
+		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock, Law: c.asLender(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
+
+// Lacking returns the years of holidays that strategies and rules need now or soon, and that nobody has given.
+func (a *App) Lacking(today civil.Date) []civil.Missing { return a.Calendars.Lacking(a.needs, today) }
 
 // Close closes the carriers' connections and then the store.
 func (a *App) Close() error {
@@ -105,20 +110,55 @@ func (a *App) deps() (engine.Deps, error) {
 	if d.Strategies, err = LoadStrategies(a.Config.Strategies); err != nil {
 		return d, err
 	}
-	if d.Packs, err = LoadPacks(a.Config.Packs); err != nil {
+	if d.Packs, err = a.Config.Law(); err != nil {
 		return d, err
+	}
+	a.Packs = d.Packs
+	a.needs = rule.Calendars(d.Packs)
+	for _, s := range d.Strategies {
+		if s.Calendar != "" && !slices.Contains(a.needs, s.Calendar) {
+			a.needs = append(a.needs, s.Calendar)
+		}
 	}
 	if d.Messages, err = LoadTemplates(a.Config.Templates); err != nil {
 		return d, err
 	}
-	if a.Calendars, err = civil.BuiltIn(); err != nil {
+	if a.Calendars, err = a.Config.Holidays(); err != nil {
 		return d, err
 	}
 	d.Calendars = a.Calendars
-	if a.Config.Calendars == "" {
-		return d, nil
+	return d, nil
+}
+
+// asLender is what rules ask of the lender.
+func (c *Config) asLender() *rule.Lender {
+	l := &rule.Lender{EntityClass: c.Lender.EntityClass, CreditPurchaser: c.Lender.CreditPurchaser, Senders: map[duly.Channel]rule.Identity{}}
+	for ch, s := range c.Senders {
+		l.Senders[ch] = rule.Identity{Number: s.Number, Hidden: s.Hidden, Templates: s.Templates}
 	}
-	return d, a.Calendars.Load(os.DirFS(a.Config.Calendars))
+	return l
+}
+
+// Law loads the rule packs that are configured, with the rules turned on that are.
+func (c *Config) Law() ([]*rule.Pack, error) {
+	packs, err := LoadPacks(c.Packs)
+	if err != nil {
+		return nil, err
+	}
+	if known := rule.Classes(packs); c.Lender.EntityClass != "" && len(known) > 0 && !slices.Contains(known, c.Lender.EntityClass) {
+		return nil, duly.Errorf(duly.Invalid, "no loaded rule knows this class of lender").At(duly.Place{Field: "lender.entity_class"}).
+			WithHint("the classes are %s", strings.Join(known, ", "))
+	}
+	return rule.Enforce(packs, c.Rules.Enforce)
+}
+
+// Holidays loads the calendars that come with Duly and, over them, those that are configured.
+func (c *Config) Holidays() (*civil.Calendars, error) {
+	cals, err := civil.BuiltIn()
+	if err != nil || c.Calendars == "" {
+		return cals, err
+	}
+	return cals, cals.Load(os.DirFS(c.Calendars))
 }
 
 // LoadStrategies loads strategies by shipped name or path, reporting every problem at once.

@@ -27,7 +27,9 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 		return duly.Errorf(duly.Unavailable, "cannot listen on %s: the address is in use or not allowed", a.Config.Listen).
 			WithHint("set listen in the configuration, or --listen")
 	}
-	h := api.New(api.Deps{Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Token: a.Config.APIToken, Log: a.Log, Now: time.Now})
+	h := api.New(api.Deps{
+		Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
+	})
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 	}
@@ -76,7 +78,7 @@ func (a *App) loop(ctx context.Context, h *api.Handler, served <-chan error) err
 }
 
 func (a *App) warnCalendars() {
-	for _, m := range a.Calendars.Warnings(a.Engine.Today(time.Now())) {
-		a.Log.Warn("a holiday calendar is missing; steps that need it will be blocked", "calendar", m.Calendar, "year", m.Year)
+	for _, m := range a.Lacking(a.Engine.Today(time.Now())) {
+		a.Log.Warn("a holiday calendar is missing; steps and rules that need it will block", "calendar", m.Calendar, "year", m.Year)
 	}
 }

@@ -135,7 +135,7 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Blocked, "no_carrier")
 	case point == nil || point.State != duly.PointActive:
 		c.end(contact, duly.Blocked, "no_contact_point")
-	case !c.e.clockOK(c.state, c.now):
+	case !c.e.clockOK(c.state, p, c.now):
 		c.postpone(contact, c.now.Add(clockRetry), codeClock)
 	default:
 		if until := c.e.breaker.resting(carrier.Name(), c.now); !until.IsZero() {
@@ -153,13 +153,13 @@ const clockRetry = time.Minute
 // clockOK reports whether the clock is not behind what is on record: a clock that was set back, or a store that another
 // machine with a faster clock writes to, would make every window and cap a guess. A step has one now for long; facts that
 // came in since it began are later than it, and no fault of the clock's.
-func (e *Engine) clockOK(state store.Bucket, now time.Time) bool {
+func (e *Engine) clockOK(state store.Bucket, p *duly.Person, now time.Time) bool {
 	if e.cfg.Clock != nil {
 		if t := e.cfg.Clock(); t.After(now) {
 			now = t
 		}
 	}
-	return !state.ChangedAt.After(now)
+	return !state.ChangedAt.After(now) && !p.LatestEvent().After(now)
 }
 
 // goneBecause says why none of a contact's items is left: paid, or something about them changed.
@@ -210,6 +210,7 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 		AmountDue: amountDue(contact), Text: words.Text, Actor: rule.Actor{Type: "system"}, Calendars: c.e.calendars,
 		FeedAt: c.feedAt, FeedMaxAge: c.e.cfg.FeedMaxAge, ClockOK: true, // judge has seen to it
 	}
+	c.e.cfg.Law.Tell(facts)
 	contact.Decision = gate.Check(facts, l.rules)
 	switch contact.Decision.Verdict {
 	case duly.Allow:

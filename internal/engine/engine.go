@@ -59,6 +59,7 @@ type Config struct {
 	FeedMaxAge   time.Duration  // payments older than this stop sending
 	Lease        time.Duration  // a try without an answer after this is in doubt
 	Workers      int            // messages on the way to carriers at one time
+	Law          *rule.Lender   // what rules ask of the lender; nil: nothing is known
 	// Clock tells the time between claiming and sending, for the recheck of a claim that waited. Nil never rechecks,
 	// which is right where time stands still between steps, as in the simulator.
 	Clock func() time.Time

@@ -252,7 +252,7 @@ func (e *Engine) next(p *duly.Person, now time.Time, today, through civil.Date, 
 		return plan.Result{Changes: unserved(p), Summary: "No strategy applies to this borrower."}, nil
 	}
 	return plan.Next(&plan.Input{
-		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Location: e.cfg.Location,
+		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Lender: e.cfg.Law, Location: e.cfg.Location,
 		Now: now, PlannedThrough: through, Explain: explain,
 	})
 }

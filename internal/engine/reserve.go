@@ -358,7 +358,7 @@ func (j *slotCase) ask(text string) duly.Decision {
 	if dated(v.Purpose) && j.e.inFlight(j.p, f.Contact, j.now) {
 		stricter(&d, own(ruleDebit, codeDebit, duly.Block, time.Time{}, "no reminder while the instalment is being debited"))
 	}
-	if !j.e.clockOK(j.state, j.now) {
+	if !j.e.clockOK(j.state, j.p, j.now) {
 		stricter(&d, own(ruleClock, codeClock, duly.Defer, j.now.Add(clockRetry), "the clock is behind what is on record"))
 	}
 	return d

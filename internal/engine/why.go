@@ -74,7 +74,7 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 		x.Summary = "No strategy applies to this borrower."
 		return x, nil
 	}
-	x.Strategy, x.Packs = l.Name+"@"+l.Hash, l.rules.IDs()
+	x.Strategy, x.Packs = l.Name+"@"+l.Hash, l.rules.IDsFor(p.Borrower.Country)
 	res, err := e.next(&p, x.AsOf, day, through, true)
 	if err != nil {
 		return x, err

@@ -58,25 +58,24 @@ func windows(t *testing.T) []hoursOf {
 				When struct {
 					Purpose []string `yaml:"purpose"`
 					Channel []string `yaml:"channel"`
-					DpdGt   *int     `yaml:"dpd_gt"`
 				} `yaml:"when"`
-				Params struct {
-					Days     map[string][]string `yaml:"days"`
-					Calendar string              `yaml:"calendar"`
-					Holidays string              `yaml:"holidays"`
-				} `yaml:"params"`
+				Params map[string]any `yaml:"params"`
 			} `yaml:"rules"`
 		}
 		if err := yaml.Unmarshal(src, &pack); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for _, r := range pack.Rules {
-			if r.Kind != "contact_window" || len(r.Params.Days) == 0 {
+			days, ok := r.Params["days"].(map[string]any)
+			if r.Kind != "contact_window" || !ok {
 				continue
 			}
-			w := hoursOf{
-				rule: r.ID, days: r.Params.Days, closed: r.Params.Holidays == "closed", calendar: r.Params.Calendar,
-				purpose: "collection", channel: "call_agent",
+			w := hoursOf{rule: r.ID, days: map[string][]string{}, closed: r.Params["holidays"] == "closed", purpose: "collection", channel: "call_agent"}
+			w.calendar, _ = r.Params["calendar"].(string)
+			for day, hours := range days {
+				for _, clock := range hours.([]any) {
+					w.days[day] = append(w.days[day], clock.(string))
+				}
 			}
 			if len(r.When.Purpose) > 0 && !slices.Contains(r.When.Purpose, w.purpose) {
 				w.purpose = r.When.Purpose[0]

@@ -7,7 +7,10 @@ type historian interface {
 	history() (days int, ever bool)
 }
 
-var _ historian = (*frequencyCap)(nil)
+var (
+	_ historian = (*frequencyCap)(nil)
+	_ historian = (*cooldown)(nil)
+)
 
 // HistoryDays returns how many days back contacts and touches must be known for every rule of the set to count right, with
 // those in draft; ever is true where a rule counts all that ever were. Where less is known, caps count too few.
@@ -38,3 +41,5 @@ func (c *frequencyCap) history() (days int, ever bool) {
 	}
 	return 0, true // ever, and what is not known
 }
+
+func (c *cooldown) history() (days int, ever bool) { return c.days + zoneDays, false }

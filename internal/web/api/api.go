@@ -23,7 +23,9 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/rule"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -35,12 +37,14 @@ const (
 
 // Deps is what the API works with.
 type Deps struct {
-	Engine  *engine.Engine
-	DB      *store.DB
-	Inbound map[string]channel.Inbound
-	Token   string // needed of every caller but /healthz; "" needs none
-	Log     *slog.Logger
-	Now     func() time.Time
+	Engine    *engine.Engine
+	DB        *store.DB
+	Inbound   map[string]channel.Inbound
+	Packs     []*rule.Pack     // the law in force, for questions to the gate
+	Calendars *civil.Calendars // the holidays that it knows
+	Token     string           // needed of every caller but /healthz; "" needs none
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Handler is the API.
@@ -71,6 +75,8 @@ func New(d Deps) *Handler {
 	h.handle("GET /v1/contacts/reservations/{id}", h.getReservation)
 	h.handle("POST /v1/contacts/reservations/{id}/commit", h.commitReservation)
 	h.handle("POST /v1/contacts/reservations/{id}/release", h.releaseReservation)
+	h.handle("GET /v1/rules", h.getRules)
+	h.handle("POST /v1/gate/check", h.postGateCheck)
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
