@@ -13,7 +13,8 @@ import (
 type mention struct {
 	at    int // where it stands
 	day   civil.Date
-	clear bool // false: it names more days than one, or none that exists
+	clear bool // false: no day that exists, or it is not clear which
+	ahead bool // not in the past
 }
 
 // dayRule reads one way of naming a day. Groups are the submatches of its pattern.
@@ -116,8 +117,9 @@ func fromToday(n int) func([]string, civil.Date, string) (civil.Date, bool) {
 // mentions lists the days that a clause names, in the order of dayRules.
 func mentions(text string, on civil.Date, lang string) []mention {
 	var out []mention
-	if on.IsZero() {
-		return nil
+	known := !on.IsZero()
+	if !known {
+		on = civil.On(2000, time.January, 1) // that a day is named can be seen without knowing today
 	}
 	for i := range dayRules {
 		r := &dayRules[i]
@@ -127,7 +129,11 @@ func mentions(text string, on civil.Date, lang string) []mention {
 				break
 			}
 			day, ok := r.read(groupsOf(text, at), on, lang)
-			out = append(out, mention{at[0], day, ok && !day.IsZero()})
+			ahead := !day.IsZero() && !day.Before(on)
+			if !known {
+				day, ok = civil.Date{}, false
+			}
+			out = append(out, mention{at[0], day, ok && !day.IsZero(), ahead})
 			text = text[:at[0]] + strings.Repeat("_", at[1]-at[0]) + text[at[1]:]
 		}
 	}

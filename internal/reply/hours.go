@@ -26,7 +26,7 @@ var openRules = []rule{
 	say("only_then", `\bonly (?:after|before|between|from|in the|on|during|available|at|call|text|contact|reach|weekends|weekdays|evenings|mornings|afternoons)\b[^.!?;\n]{0,30}(?:{clock}|[0-9]|{weekday}|weekend|weekday|morning|evening|afternoon)|\b(?:after|before|between)(?: \w+){1,5} only\b|\b(?:mornings?|evenings?|afternoons?|weekends?|weekdays|{weekday}s?|nights?) only\b|\b(?:best|better|good|convenient|preferred|right|easiest) (?:time|hours|day)s?\b|^(?:after|before|between) {clock}|\b(?:prefer|rather)\b[^.!?;\n]{0,20}(?:morning|evening|afternoon|weekend|{weekday}|after {clock}|before {clock})`),
 	say("only_then_zh", `(?:{timezh}|下班)[^,.!?;\n]{0,10}(?:再|才|之?后|以后|之?前|以前|之间|左右|的时候|可以|方便|有空|有时间|可|能|请)?[^,.!?;\n]{0,4}(?:联系|联络|打(?:给|电话|过来|来|我|$|[,.!;\n])|来电|致电|电话|发(?:短信|消息|信息|给)|方便|有空|有时间|找我|沟通|接(?:电话|听)|回电)`),
 	say("only_then_zh", `(?:联系|打电话|来电|打给我|电话|发短信|打|通话|联络)(?:我|时间)?(?:请|要|就|最好|只能|只可以|麻烦)?(?:在|是|等|安排在|选在|限)?[^,.!?;\n]{0,3}(?:{timezh}|下班)`),
-	say("later", `\b(?:call|text|contact|message|phone|ring|try)(?: me)?(?: back| again)? (?:later|tomorrow|another (?:time|day)|next week|in (?:an|a|[0-9]+) (?:hour|minutes?|few)|when i|{weekday})\b|\b(?:am |i am )?(?:busy|driving|in a meeting|in class|at work|sleeping|asleep|at (?:the )?(?:doctor|hospital))(?: right)?(?: now| at the moment| atm)?(?:$|[.!,;\n])|\bcan not talk (?:right )?now\b|\bnot a good time\b|\bin a meeting\b|\bbad time\b`),
+	say("later", `\b(?:call|text|contact|message|phone|ring|try)(?: me)?(?: back| again)? (?:later|tomorrow|another (?:time|day)|next week|in (?:an|a|[0-9]+) (?:hour|minutes?|few)|when i|{weekday})\b|\b(?:am |i am )?(?:busy|driving|in a meeting|in class|sleeping|asleep|at (?:the )?(?:doctor|hospital))(?: right)?(?: now| at the moment| atm)?(?:$|[.!,;\n])|\bi am at work\b|\bcan not talk (?:right )?now\b|\bnot a good time\b|\bin a meeting\b|\bbad time\b`),
 	say("later_zh", `(?:在|正在)(?:开会|开车|上课|上班|忙|睡觉|吃饭|飞机|高铁)|(?:晚点|等会儿?|待会儿?|一会儿?|稍后|回头|改天|改日|过会儿?|明天|后天|下周)(?:再)?(?:联系|打|说话|聊|回电|给我电话|给我打|来电|沟通)|(?:现在|目前|这会儿?)(?:不方便|没空|没时间|很忙|在忙|忙)|(?:我)?在忙|开会(?:呢|中)|开车(?:呢|中)`),
 	say("any_time", `\b(?:call|text|contact|reach)(?: me)? any ?time\b|\bany ?time is (?:fine|ok|good)\b|随时(?:都)?(?:可以|能|打|联系)|(?:几点|什么时候|任何时间|24小时)(?:都)?(?:行|可以)`),
 }
@@ -80,7 +80,7 @@ var (
 		{compile(`\b(?:at night|nights?|overnight)\b|夜里|夜间|半夜|深夜`), 21 * 60, midnight},
 		{compile(`凌晨|middle of the night`), 0, 6 * 60},
 		{compile(`\blunch\b|中午|午休`), 12 * 60, 14 * 60},
-		{compile(`\b(?:business|work|working|office) hours\b|白天|上班(?:的)?(?:时间|时候|期间|时)|工作时间`), 9 * 60, 18 * 60},
+		{compile(`\b(?:business|work|working|office) hours\b|白天|上班(?:的)?(?:时间|时候|期间|时)?|工作时间`), 9 * 60, 18 * 60},
 	}
 	betweenZh = compile(`(上午|早上|早晨|中午|下午|傍晚|晚上|夜里|凌晨|晚)?([0-9]{1,2}|[一二两三四五六七八九十]{1,3})(?:[点:时]([0-9]{2}|半)?)?(?:到|至|-|~|和)(上午|早上|中午|下午|晚上|夜里|晚|第二天早上)?([0-9]{1,2}|[一二两三四五六七八九十]{1,3})[点:时]([0-9]{2}|半)?`)
 	pointZh   = compile(`(上午|早上|早晨|中午|下午|傍晚|晚上|夜里|凌晨|晚)?([0-9]{1,2}|[一二两三四五六七八九十]{1,3})[点:时]([0-9]{2}|半)?(?:钟|整)?(之?后|以后|之?前|以前|过后|往后)?`)
@@ -101,29 +101,27 @@ var (
 )
 
 // openHours reads the hours that are asked for, closedHours those that are refused.
-func openHours(text string) Hours { h, _, _ := hoursIn(text); return h }
+func openHours(text string) Hours { return hoursIn(text) }
 
 func closedHours(text string) Hours {
-	h, _, _ := hoursIn(text)
-	if h.IsZero() {
-		return h
-	}
-	h.Except = true
+	h := hoursIn(text)
+	h.Except = !h.IsZero()
 	return h
 }
 
-func hoursIn(text string) (h Hours, from, to bool) {
+func hoursIn(text string) Hours {
+	var h Hours
 	for _, d := range daysOf {
 		if d.words.MatchString(text) {
 			h.Days = append(h.Days, d.days...)
 		}
 	}
 	if g := betweenZh.FindStringSubmatch(text); g != nil {
-		h.From, h.To = clockZh(g[1], g[2], g[3]), clockZh(first2(g[4], g[1], number(g[5]) < number(g[2])), g[5], g[6])
+		h.From, h.To = clockZh(g[1], g[2], g[3]), clockZh(orElse(g[4], g[1]), g[5], g[6])
 		return span(h)
 	}
 	if g := betweenEn.FindStringSubmatch(text); g != nil {
-		h.From, h.To = clockEn(g[1], g[2], first2(g[3], g[6], number(g[4]) <= number(g[1]) && strings.HasPrefix(g[6], "p"))), clockEn(g[4], g[5], g[6])
+		h.From, h.To = clockEn(g[1], g[2], orElse(g[3], sameHalf(g[1], g[4], g[6]))), clockEn(g[4], g[5], g[6])
 		return span(h)
 	}
 	if g := afterEn.FindStringSubmatch(text); g != nil {
@@ -145,7 +143,7 @@ func hoursIn(text string) (h Hours, from, to bool) {
 		case g[4] != "":
 			h.From, h.To = at, midnight
 		default:
-			return h, false, false // a single hour is no span: a person reads it
+			return h // a single hour is no span: a person reads it
 		}
 		return span(h)
 	}
@@ -155,23 +153,30 @@ func hoursIn(text string) (h Hours, from, to bool) {
 			return span(h)
 		}
 	}
-	return h, false, false
+	return h
 }
 
 // span refuses what is no span of one day.
-func span(h Hours) (Hours, bool, bool) {
+func span(h Hours) Hours {
 	if h.From < 0 || h.To > midnight || h.From >= h.To && h.To != 0 {
 		h.From, h.To = 0, 0
 	}
-	return h, h.From != 0, h.To != 0
+	return h
 }
 
-// first2 returns a, or b where a is empty and unless says no.
-func first2(a, b string, unless bool) string {
-	if a == "" && !unless {
+func orElse(a, b string) string {
+	if a == "" {
 		return b
 	}
 	return a
+}
+
+// sameHalf returns the half of the day of the end for the beginning too, unless the end is the smaller number: 9 to 5 pm.
+func sameHalf(from, to, half string) string {
+	if half == "" || number(to) <= number(from) {
+		return ""
+	}
+	return half
 }
 
 func clockZh(part, hour, minute string) civil.Clock {

@@ -133,6 +133,9 @@ func Classify(m Message) Result {
 // read is Classify for a folded text.
 func read(text string, m Message) Result {
 	f := find(text, m)
+	if has(f, Promise) || has(f, Claim) { // "don't press me, I pay tomorrow" is the promise
+		f = slices.DeleteFunc(f, func(x finding) bool { return x.soft })
+	}
 	slices.SortStableFunc(f, func(a, b finding) int { return rank(a.intent) - rank(b.intent) })
 	if len(f) == 0 {
 		return Result{Intent: Unknown, Scope: []string{scopeHuman}, Person: true, Matched: ruleNothing}
@@ -183,6 +186,10 @@ func settle(r Result, top finding, m Message) Result {
 	}
 	r.Scope = slices.Clone(r.Scope)
 	return r
+}
+
+func has(f []finding, i Intent) bool {
+	return slices.ContainsFunc(f, func(x finding) bool { return x.intent == i })
 }
 
 func rank(i Intent) int {

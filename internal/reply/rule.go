@@ -13,6 +13,7 @@ type finding struct {
 	rule   string
 	scope  []string // nil: what the table of intents says
 	unsure bool     // a person reads it, whatever is done
+	soft   bool     // a refusal that gives way to a promise
 	day    civil.Date
 	hours  Hours
 }
@@ -89,14 +90,17 @@ func find(text string, m Message) []finding {
 	rest, restrictions := restrict(rest)
 	out = append(out, restrictions...)
 	if !refused {
-		add(refuse(rest, m))
+		add(refuse(plain(rest), m))
 	}
 	for _, group := range groups {
 		add(first(group.intent, group.rules, whole))
 	}
 	add(prefer(whole, restrictions))
 	p, promised := promise(whole, m)
+	mild, short := first(Hardship, mildHardships, whole)
+	p.unsure = p.unsure || short
 	add(p, promised)
+	add(mild, short && !promised)
 	if asked != "" {
 		add(finding{intent: Question, rule: asked}, true)
 	} else {
