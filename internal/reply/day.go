@@ -1,7 +1,6 @@
 package reply
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +18,8 @@ type mention struct {
 
 // dayRule reads one way of naming a day. Groups are the submatches of its pattern.
 type dayRule struct {
-	pattern *regexp.Regexp
-	read    func(groups []string, on civil.Date, lang string) (civil.Date, bool)
+	pattern *pattern
+	read    func(groups []string, on civil.Date, lang string) (civil.Date, bool) // nil: a day that is over
 }
 
 const (
@@ -95,9 +94,7 @@ var dayRules = []dayRule{
 	{compile(`\bthis weekend\b|\b(?:the|on the|over the|by the) weekend\b|\bend of (?:the |this )?week\b|\bby weekend\b`), func(_ []string, on civil.Date, _ string) (civil.Date, bool) {
 		return monday(on).Add(6), true
 	}},
-	{compile(`\blast ` + weekName + `\b|\byesterday\b|昨天|前天|上个?(?:周|星期|礼拜)[一二三四五六日天末]?|上个?月`), func([]string, civil.Date, string) (civil.Date, bool) {
-		return civil.Date{}, false // past: it promises nothing
-	}},
+	{compile(`\blast ` + weekName + `\b|\byesterday\b|昨天|前天|上个?(?:周|星期|礼拜)[一二三四五六日天末]?|上个?月`), nil},
 	{compile(`\b` + weekName + `\b`), func(g []string, on civil.Date, _ string) (civil.Date, bool) {
 		return nextWeekday(on, weekdayEn(g[1]))
 	}},
@@ -124,12 +121,19 @@ func mentions(text string, on civil.Date, lang string) []mention {
 	for i := range dayRules {
 		r := &dayRules[i]
 		for {
-			at := r.pattern.FindStringSubmatchIndex(text)
+			if r.pattern.absent(text) {
+				break
+			}
+			at := r.pattern.re.FindStringSubmatchIndex(text)
 			if at == nil {
 				break
 			}
-			day, ok := r.read(groupsOf(text, at), on, lang)
-			ahead := !day.IsZero() && !day.Before(on)
+			var day civil.Date
+			ok, ahead := false, false
+			if r.read != nil {
+				day, ok = r.read(groupsOf(text, at), on, lang)
+				ahead = day.IsZero() || !day.Before(on)
+			}
 			if !known {
 				day, ok = civil.Date{}, false
 			}

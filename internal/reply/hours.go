@@ -1,7 +1,6 @@
 package reply
 
 import (
-	"regexp"
 	"strings"
 	"time"
 
@@ -10,9 +9,29 @@ import (
 
 // Hours are the hours of the day and the days of the week in which contact is asked for, or, with Except, asked not to be.
 type Hours struct {
-	From, To civil.Clock    // To is not included; both zero: the whole day
-	Days     []time.Weekday // none: every day
-	Except   bool           // these are the hours that are refused
+	From   civil.Clock    `json:"from"`
+	To     civil.Clock    `json:"to"`               // not included; both zero: the whole day
+	Days   []time.Weekday `json:"days,omitempty"`   // 0 is Sunday; none: every day
+	Except bool           `json:"except,omitempty"` // these are the hours that are refused
+}
+
+// String writes the hours as except Sun,Sat 09:00-18:00.
+func (h Hours) String() string {
+	var parts []string
+	if h.Except {
+		parts = append(parts, "except")
+	}
+	days := make([]string, len(h.Days))
+	for i, d := range h.Days {
+		days[i] = d.String()[:3]
+	}
+	if len(days) > 0 {
+		parts = append(parts, strings.Join(days, ","))
+	}
+	if h.From != 0 || h.To != 0 {
+		parts = append(parts, h.From.String()+"-"+h.To.String())
+	}
+	return strings.Join(parts, " ")
 }
 
 // IsZero reports whether nothing is known of the hours.
@@ -40,13 +59,13 @@ func prefer(text string, restrictions []finding) (finding, bool) {
 	}
 	for i := range openRules {
 		r := &openRules[i]
-		at := r.pattern.FindString(text)
-		if at == "" || asksTime.MatchString(text) {
+		at := r.pattern.find(text)
+		if at == nil || asksTime.in(text) {
 			continue
 		}
 		f := finding{intent: Hour, rule: r.name}
 		if strings.HasPrefix(r.name, "only") {
-			f.hours = openHours(clauseWith(text, at))
+			f.hours = openHours(clauseWith(text, text[at[0]:at[1]]))
 		}
 		return f, true
 	}
@@ -71,7 +90,7 @@ var (
 	afterEn   = compile(`\b(?:after|past|later than|from) ([0-9]{1,2}|noon|five|six|seven|eight|nine|ten|work|dinner|lunch)(?::([0-9]{2}))? ?(am|pm|a\.m\.?|p\.m\.?)?`)
 	beforeEn  = compile(`\b(?:before|until|earlier than|by) ([0-9]{1,2}|noon|five|six|seven|eight|nine|ten)(?::([0-9]{2}))? ?(am|pm|a\.m\.?|p\.m\.?)?`)
 	partsEn   = []struct {
-		words    *regexp.Regexp
+		words    *pattern
 		from, to civil.Clock
 	}{
 		{compile(`\bmornings?\b|上午|早上|早晨|一大早|大清早|大早上`), 0, 12 * 60},
@@ -85,7 +104,7 @@ var (
 	betweenZh = compile(`(上午|早上|早晨|中午|下午|傍晚|晚上|夜里|凌晨|晚)?([0-9]{1,2}|[一二两三四五六七八九十]{1,3})(?:[点:时]([0-9]{2}|半)?)?(?:到|至|-|~|和)(上午|早上|中午|下午|晚上|夜里|晚|第二天早上)?([0-9]{1,2}|[一二两三四五六七八九十]{1,3})[点:时]([0-9]{2}|半)?`)
 	pointZh   = compile(`(上午|早上|早晨|中午|下午|傍晚|晚上|夜里|凌晨|晚)?([0-9]{1,2}|[一二两三四五六七八九十]{1,3})[点:时]([0-9]{2}|半)?(?:钟|整)?(之?后|以后|之?前|以前|过后|往后)?`)
 	daysOf    = []struct {
-		words *regexp.Regexp
+		words *pattern
 		days  []time.Weekday
 	}{
 		{compile(`\bweekends?\b|周末|双休日|休息日`), []time.Weekday{time.Saturday, time.Sunday}},
@@ -112,30 +131,30 @@ func closedHours(text string) Hours {
 func hoursIn(text string) Hours {
 	var h Hours
 	for _, d := range daysOf {
-		if d.words.MatchString(text) {
+		if d.words.in(text) {
 			h.Days = append(h.Days, d.days...)
 		}
 	}
-	if g := betweenZh.FindStringSubmatch(text); g != nil {
+	if g := betweenZh.groups(text); g != nil {
 		h.From, h.To = clockZh(g[1], g[2], g[3]), clockZh(orElse(g[4], g[1]), g[5], g[6])
 		return span(h)
 	}
-	if g := betweenEn.FindStringSubmatch(text); g != nil {
+	if g := betweenEn.groups(text); g != nil {
 		h.From, h.To = clockEn(g[1], g[2], orElse(g[3], sameHalf(g[1], g[4], g[6]))), clockEn(g[4], g[5], g[6])
 		return span(h)
 	}
-	if g := afterEn.FindStringSubmatch(text); g != nil {
+	if g := afterEn.groups(text); g != nil {
 		h.From, h.To = clockEn(g[1], g[2], g[3]), midnight
-		if b := beforeEn.FindStringSubmatch(text); b != nil {
+		if b := beforeEn.groups(text); b != nil {
 			h.To = clockEn(b[1], b[2], b[3])
 		}
 		return span(h)
 	}
-	if g := beforeEn.FindStringSubmatch(text); g != nil {
+	if g := beforeEn.groups(text); g != nil {
 		h.To = clockEn(g[1], g[2], g[3])
 		return span(h)
 	}
-	if g := pointZh.FindStringSubmatch(text); g != nil {
+	if g := pointZh.groups(text); g != nil {
 		at := clockZh(g[1], g[2], g[3])
 		switch {
 		case strings.HasSuffix(g[4], "前"):
@@ -148,7 +167,7 @@ func hoursIn(text string) Hours {
 		return span(h)
 	}
 	for _, p := range partsEn {
-		if p.words.MatchString(text) {
+		if p.words.in(text) {
 			h.From, h.To = p.from, p.to
 			return span(h)
 		}

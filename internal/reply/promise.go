@@ -1,6 +1,7 @@
 package reply
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/dulyhq/duly/internal/civil"
@@ -39,7 +40,7 @@ func promise(text string, m Message) (finding, bool) {
 	f := finding{intent: Promise}
 	found := false
 	for i, c := range clauses {
-		if notPromising.MatchString(c) {
+		if notPromising.in(c) {
 			continue
 		}
 		rule := promiseRule(c, days[i])
@@ -56,9 +57,9 @@ func promise(text string, m Message) (finding, bool) {
 		}
 		found = true
 		f.rule, f.day = rule, day
-		f.unsure = !clear || rule == "payday" || doubts.MatchString(c) || vagueDay.MatchString(c)
+		f.unsure = !clear || rule == "payday" || doubts.in(c) || vagueDay.in(c)
 	}
-	if !found && onlyDays(text) {
+	if !found && onlyDays(text) && slices.ContainsFunc(days, ahead) {
 		day, _ := pick(days, len(days)-1)
 		return finding{intent: Promise, rule: "names_a_day", day: day, unsure: true}, true
 	}
@@ -89,14 +90,10 @@ func promiseRule(clause string, days []mention) string {
 	if f, ok := first(Promise, commits, clause); ok {
 		return f.rule
 	}
-	future := false
-	for _, d := range days {
-		future = future || d.ahead
-	}
 	switch {
-	case future && pays.MatchString(clause):
+	case ahead(days) && pays.in(clause):
 		return "pays_on_a_day"
-	case paydays.MatchString(clause) && !strings.Contains(clause, "没发"):
+	case paydays.in(clause) && !strings.Contains(clause, "没发"):
 		return "payday"
 	}
 	return ""
@@ -129,11 +126,16 @@ func pick(days [][]mention, i int) (civil.Date, bool) {
 // specific reports whether a names the day of the promise rather than b: the one that stands later, nearer the verb.
 func specific(a, b mention) bool { return a.at > b.at }
 
+// ahead reports whether a clause names a day that is not over.
+func ahead(days []mention) bool {
+	return slices.ContainsFunc(days, func(d mention) bool { return d.ahead })
+}
+
 // onlyDays reports whether a text is nothing but a day.
 func onlyDays(text string) bool {
 	masked := text
 	for i := range dayRules {
-		masked = dayRules[i].pattern.ReplaceAllStringFunc(masked, func(s string) string { return strings.Repeat("_", len(s)) })
+		masked = dayRules[i].pattern.re.ReplaceAllStringFunc(masked, func(s string) string { return strings.Repeat("_", len(s)) })
 	}
-	return masked != text && onlyDay.MatchString(masked)
+	return masked != text && onlyDay.in(masked)
 }

@@ -1,13 +1,10 @@
 package reply
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // rewrites put ways of speaking that would mislead the rules into plain ones.
 var rewrites = []struct {
-	from *regexp.Regexp
+	from *pattern
 	to   string
 }{
 	{compile(`\b(?:if|unless|until|when) (?:you|they|you guys|you people) (?:do not|will not|can not|keep|still) stop\b`), "stop"},
@@ -24,13 +21,13 @@ var rewrites = []struct {
 // rephrase applies the rewrites.
 func rephrase(text string) string {
 	for i := range rewrites {
-		text = rewrites[i].from.ReplaceAllString(text, rewrites[i].to)
+		text = rewrites[i].from.replace(text, rewrites[i].to)
 	}
 	return text
 }
 
 // notRefusing is what only sounds like a refusal.
-var notRefusing = []*regexp.Regexp{
+var notRefusing = []*pattern{
 	// Reminders that are wanted.
 	compile(`{ban}(?:要)?(?:再)?(?:忘|停|漏|断|错过|取消|退订|退定|中断|误会|挂|屏蔽|拉黑|删){rest}`),
 	compile(`(?:不会|没有?|没说要?|没想|不是要?|并非|不想要?|不打算|并不|不需要|不必|没让你们?|谁说要?|没申请)(?:要)?(?:取消)?(?:退订|退定|拒收|屏蔽|拉黑|取消)(?:短信|提醒|通知)?`),
@@ -62,13 +59,13 @@ var notRefusing = []*regexp.Regexp{
 func aboutRefusing(text string) (string, string) {
 	asked := ""
 	for _, q := range refusingQuestions {
-		if q.MatchString(text) {
+		if q.in(text) {
 			asked = "asks_about_refusing"
-			text = q.ReplaceAllString(text, blank)
+			text = q.replace(text, blank)
 		}
 	}
-	if saidBefore.MatchString(text) {
-		text = saidBefore.ReplaceAllString(text, " unsubscribe ")
+	if saidBefore.in(text) {
+		text = saidBefore.replace(text, " unsubscribe ")
 	}
 	return asked, carrierLine.ReplaceAllString(text, blank)
 }
@@ -76,13 +73,13 @@ func aboutRefusing(text string) (string, string) {
 // plain takes out what only sounds like a refusal.
 func plain(text string) string {
 	for _, p := range notRefusing {
-		text = p.ReplaceAllString(text, blank)
+		text = p.replace(text, blank)
 	}
 	return text
 }
 
 var (
-	refusingQuestions = []*regexp.Regexp{
+	refusingQuestions = []*pattern{
 		compile(`(?:是不是|是否|是回复?|可不可以|如果|假如|要是|万一|应该|需要|需不需要|要不要)[^,.!?;\n]{0,8}(?:回复?|发送?)?[" ]*(?:td?|r|n|退订|退定|拒收|stop|unsubscribe)\b?"?[^.!?;\n]*`),
 		compile(`(?:要|需要|用|必须|得|应该)(?:退订|退定)(?:吗|么|\?)|(?:为什么|为啥|干嘛|凭什么)(?:要|会|得)?(?:我)?(?:退订|退定)[^.!;\n]*`),
 		compile(`(?:退订|退定|拒收|取消订阅|取消提醒)(?:了|后|以后|之后|的话|短信|提醒)*[,]?(?:会不会|会|还会|还能|还可以|能不能|能|是不是|有没有|有什么|影响|算不算|怎么收费|收费|要钱|要不要|是什么|什么意思|干嘛|需要|就不用还|就可以不还)[^.!?;\n]*`),
@@ -151,7 +148,7 @@ const onlyByPattern = `\bonly (?:contact|reach|communicate|talk|respond|reply|wr
 // mediaKeys are the words by which a channel is named.
 var mediaKeys = []struct {
 	key   string
-	words *regexp.Regexp
+	words *pattern
 }{
 	{"sms", compile(`\b(?:text|texts|texted|texting|sms|smses|smsing)\b|短信`)},
 	{"calls", compile(`\b(?:call|calls|called|calling|phone|phoned|phoning|phonecalls?|ring|ringing|dial|dialing|dialling|robocalls?|robocalling|voicemails?)\b|打电话|电话|来电|致电|拨打|拨号|呼叫|外呼|呼我|语音|打给|打来|打过来|打我|打了|再打|(?m:打$)|call`)},
@@ -166,10 +163,10 @@ func refuse(rest string, m Message) (finding, bool) {
 	wanted := withoutWanted(rest)
 	for i := range refusals {
 		r := &refusals[i]
-		at := r.pattern.FindStringIndex(wanted)
+		at := r.pattern.find(wanted)
 		from := wanted
 		if r.scope == onlyRule || r.scope == ratherRule {
-			at, from = r.pattern.FindStringIndex(rest), rest
+			at, from = r.pattern.find(rest), rest
 		}
 		if at == nil {
 			continue
@@ -178,7 +175,7 @@ func refuse(rest string, m Message) (finding, bool) {
 		switch r.scope {
 		case scopeAll:
 			f.scope = []string{scopeAll}
-			if byMedia.MatchString(from[at[0]:]) {
+			if byMedia.in(from[at[0]:]) {
 				f.scope = scopeOf(from, m)
 			}
 		case onlyRule:
@@ -188,7 +185,7 @@ func refuse(rest string, m Message) (finding, bool) {
 		default:
 			f.scope, f.unsure = scopeOf(from, m), r.scope == softRule
 		}
-		if everything.MatchString(wanted) {
+		if everything.in(wanted) {
 			f.scope = []string{scopeAll}
 		}
 		return f, true
@@ -211,8 +208,8 @@ var (
 func withoutWanted(text string) string {
 	var b strings.Builder
 	last := 0
-	for _, at := range wantedMedia.FindAllStringIndex(text, -1) {
-		if unwanted.MatchString(text[:at[0]]) {
+	for _, at := range wantedMedia.re.FindAllStringIndex(text, -1) {
+		if unwanted.in(text[:at[0]]) {
 			continue
 		}
 		b.WriteString(text[last:at[0]])
@@ -227,7 +224,7 @@ func withoutWanted(text string) string {
 func scopeOf(text string, m Message) []string {
 	var clauses []string
 	for _, clause := range clauseEnd.Split(text, -1) {
-		if refusingWords.MatchString(clause) {
+		if refusingWords.in(clause) {
 			clauses = append(clauses, clause)
 		}
 	}
@@ -238,7 +235,7 @@ func scopeOf(text string, m Message) []string {
 func channelsIn(words string, m Message) []string {
 	var keys []string
 	for i := range mediaKeys {
-		if mediaKeys[i].words.MatchString(words) {
+		if mediaKeys[i].words.in(words) {
 			keys = append(keys, mediaKeys[i].key)
 		}
 	}
@@ -254,7 +251,7 @@ var refusingWords = compile(`{neg}|此后|退订|退定|拒收|屏蔽|关闭|关
 func others(words string) []string {
 	var out []string
 	for _, k := range mediaKeys[:4] {
-		if !k.words.MatchString(words) {
+		if !k.words.in(words) {
 			out = append(out, k.key)
 		}
 	}

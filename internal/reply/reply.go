@@ -91,29 +91,15 @@ type Message struct {
 
 // Result is what a text means and what may be done about it.
 type Result struct {
-	Intent    Intent
-	Scope     []string   // what it asks for: opt-out keys, or what the package's table names
-	Auto      bool       // may be acted on without a person; only ever for less contact
-	Person    bool       // a person reads it, whether or not it was acted on
-	Also      []Intent   // what else it says, the strongest first
-	PromiseOn civil.Date // the promised day; zero if none is clear
-	Hours     Hours      // when contact is asked for, or asked not to be
-	Matched   string     // the name of the rule that decided; never the text
-}
-
-// Stops returns every scope of less contact that the whole text asks for, that of Also with it, without repetition.
-func (r *Result) Stops() []string {
-	var out []string
-	if r.Auto {
-		out = append(out, r.Scope...)
-	}
-	for _, also := range r.Also {
-		if m := meanings[rank(also)]; m.auto {
-			out = append(out, m.scope...)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	Intent    Intent     `json:"intent"`
+	Scope     []string   `json:"scope"`               // what it asks for: opt-out keys, or what the package's table names
+	Auto      bool       `json:"auto"`                // may be acted on without a person; only ever for less contact
+	Person    bool       `json:"person"`              // a person reads it, whether or not it was acted on
+	Also      []Intent   `json:"also,omitempty"`      // what else it says, the strongest first
+	Stops     []string   `json:"stops,omitempty"`     // every scope of less contact that the whole text asks for, that of Also with it
+	PromiseOn civil.Date `json:"promise_on,omitzero"` // the promised day; zero if none is clear
+	Hours     Hours      `json:"hours,omitzero"`      // when contact is asked for, or asked not to be
+	Matched   string     `json:"matched"`             // the name of the rule that decided; never the text
 }
 
 // Classify says what a message means. It never fails: what it does not know is Unknown, for a person.
@@ -159,7 +145,27 @@ func read(text string, m Message) Result {
 			r.Hours = x.hours
 		}
 	}
-	return settle(r, top, m)
+	r = settle(r, top, m)
+	r.Stops = stops(r, f[1:])
+	return r
+}
+
+// stops gathers the scopes of less contact.
+func stops(r Result, others []finding) []string {
+	var out []string
+	if r.Auto {
+		out = append(out, r.Scope...)
+	}
+	for _, x := range others {
+		switch row := meanings[rank(x.intent)]; {
+		case row.auto && x.scope != nil:
+			out = append(out, x.scope...)
+		case row.auto:
+			out = append(out, row.scope...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // settle says what the strongest finding means beside the others.

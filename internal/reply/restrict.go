@@ -43,7 +43,8 @@ func restrict(text string) (string, []finding) {
 	var out []finding
 	take := func(intent Intent, rules []rule, keep bool) {
 		for i := range rules {
-			if !rules[i].pattern.MatchString(text) {
+			at := rules[i].pattern.find(text)
+			if at == nil {
 				continue
 			}
 			f := finding{intent: intent, rule: rules[i].name}
@@ -51,10 +52,10 @@ func restrict(text string) (string, []finding) {
 				f.scope = []string{rules[i].scope}
 			}
 			if intent == Hour {
-				f.hours = closedHours(rules[i].pattern.FindString(text))
+				f.hours = closedHours(text[at[0]:at[1]])
 			}
 			if !keep {
-				text = rules[i].pattern.ReplaceAllString(text, blank)
+				text = rules[i].pattern.replace(text, blank)
 			}
 			out = append(out, f)
 		}

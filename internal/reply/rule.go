@@ -1,11 +1,6 @@
 package reply
 
-import (
-	"regexp"
-	"strings"
-
-	"github.com/dulyhq/duly/internal/civil"
-)
+import "github.com/dulyhq/duly/internal/civil"
 
 // finding is one thing that a text says.
 type finding struct {
@@ -19,20 +14,20 @@ type finding struct {
 }
 
 // rule is one way of saying something. A pattern is a regular expression over folded text, in which {name} stands for a
-// class of words (see word.go). What `but` matches is taken out before the pattern is looked for.
+// class of words (see word.go). What `but` matches does not count: it is taken out before the pattern is looked for again.
 type rule struct {
 	name    string
-	pattern *regexp.Regexp
-	but     *regexp.Regexp
+	pattern *pattern
+	but     *pattern
 	scope   string // "": what the table of intents says
 }
 
 // in reports whether the rule is met by a text.
 func (r *rule) in(text string) bool {
-	if r.but != nil && r.but.MatchString(text) {
-		text = r.but.ReplaceAllString(text, blank)
+	if !r.pattern.in(text) {
+		return false
 	}
-	return r.pattern.MatchString(text)
+	return r.but == nil || r.pattern.in(r.but.replace(text, blank))
 }
 
 // blank stands where something was taken out, so that what was apart does not come together.
@@ -46,18 +41,6 @@ func (r rule) unless(pattern string) rule { r.but = compile(pattern); return r }
 
 // asks makes the rule with a scope of its own.
 func (r rule) asks(scope string) rule { r.scope = scope; return r }
-
-// compile puts the word classes into a pattern.
-func compile(pattern string) *regexp.Regexp {
-	for strings.Contains(pattern, "{") {
-		next := classes.Replace(pattern)
-		if next == pattern {
-			break
-		}
-		pattern = next
-	}
-	return regexp.MustCompile(pattern)
-}
 
 // first returns a finding for the first rule of a list that is met.
 func first(intent Intent, rules []rule, text string) (finding, bool) {
@@ -95,7 +78,7 @@ func find(text string, m Message) []finding {
 	for _, group := range groups {
 		add(first(group.intent, group.rules, whole))
 	}
-	add(prefer(whole, restrictions))
+	add(prefer(rest, restrictions))
 	p, promised := promise(whole, m)
 	mild, short := first(Hardship, mildHardships, whole)
 	p.unsure = p.unsure || short
@@ -104,7 +87,7 @@ func find(text string, m Message) []finding {
 	if asked != "" {
 		add(finding{intent: Question, rule: asked}, true)
 	} else {
-		add(first(Question, questions, whole))
+		add(first(Question, questions, rest))
 	}
 	return out
 }
