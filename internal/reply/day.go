@@ -62,7 +62,7 @@ var dayRules = []dayRule{
 	{compile(`大后天`), fromToday(3)},
 	{compile(`后天|\b(?:the )?day after tomorrow\b|\bovermorrow\b`), fromToday(2)},
 	{compile(`明[天早晚儿]|明(?:上|下|中)午|\btomorrow\b`), fromToday(1)},
-	{compile(`今[天晚早儿]|(?:今天)?(?:等会儿?|待会儿?|一会儿?|晚点|稍后|马上|立刻|立马|这就|现在就?|下班(?:后|以后|之后|就|了|再|回家)?|回家就|回去就|睡前|晚上|下午|中午|傍晚)|\b(?:today|tonight|this (?:afternoon|evening|morning)|right now|right away|immediately|in (?:an|a few|a couple of|[0-9]+|one|two|three) hours?|in (?:[0-9]+|a few|ten|twenty|thirty) minutes|after work|when i get home|shortly|by (?:noon|midnight|close of business|eod|cob)|eod|end of (?:the )?day|later on)\b`), fromToday(0)},
+	{compile(`今[天晚早儿日](?:上午|中午|下午|傍晚|晚上|之内|内)?|\b(?:today|tonight|this (?:afternoon|evening|morning)|right now|right away|immediately|in (?:an|a few|a couple of|[0-9]+|one|two|three) hours?|in (?:[0-9]+|a few|ten|twenty|thirty) minutes|by (?:noon|midnight|close of business|eod|cob)|eod|end of (?:the )?day)\b`), fromToday(0)},
 	{compile(`(?:过|再过|等|再等|再给我|给我|缓|宽限)?` + numeralZh + `(?:个)?(天|日|周|星期|礼拜)(?:之?内|以内|之?后|以后|左右|时间|就|再|一定|$|[,.!;\n还付])`), func(g []string, on civil.Date, _ string) (civil.Date, bool) {
 		n := number(g[1])
 		if g[2] != "天" && g[2] != "日" {
@@ -107,6 +107,9 @@ var dayRules = []dayRule{
 	{compile(`\b([0-9]{1,2})[/.-]([0-9]{1,2})(?:[/.-](20[0-9]{2}|[0-9]{2}))?\b`), slashed},
 }
 
+// partsOfDay mean today where no day is named.
+var partsOfDay = compile(`等会儿?|待会儿?|一会儿?|晚点|稍后|马上|立刻|立马|这就|现在就?|下班(?:后|以后|之后|就|了|再|回家)?|回家就|回去就|睡前|晚上|下午|中午|傍晚|\b(?:after work|when i get home|shortly|later on)\b`)
+
 func fromToday(n int) func([]string, civil.Date, string) (civil.Date, bool) {
 	return func(_ []string, on civil.Date, _ string) (civil.Date, bool) { return on.Add(n), true }
 }
@@ -140,6 +143,13 @@ func mentions(text string, on civil.Date, lang string) []mention {
 			out = append(out, mention{at[0], day, ok && !day.IsZero(), ahead})
 			text = text[:at[0]] + strings.Repeat("_", at[1]-at[0]) + text[at[1]:]
 		}
+	}
+	if at := partsOfDay.find(text); at != nil && len(out) == 0 {
+		day := on
+		if !known {
+			day = civil.Date{}
+		}
+		out = append(out, mention{at[0], day, known, true})
 	}
 	return out
 }

@@ -108,12 +108,13 @@ var refusals = []rule{
 	say("stop_contact", `\b{stopv} (?:(?:all|the|these|those|your|you|with|any|it|sending|getting|giving|me|my|of|this|this|such|so|many|annoying|stupid|constant|daily|automated|and|up|phone|cell|from|further|future) )*(?:{ger}|{thing})\b`),
 	say("no_more", `\bno more (?:of )?(?:[a-z]+ )?{thing}\b|\benough (?:with|of) (?:the|these|your|all|all the) {thing}|(?:^|[,.!?;\n"] ?|\band |\bbut |\bor )no (?:[a-z]+ )?(?:calls|phone ?calls|texts|text messages|emails|messages|robocalls|letters|sms)\b`),
 	say("do_not", `(?:^|[^a-z ] ?|\b(?:and|so|but|or|you|said|asked|hey|hi|hello|ok|me|then|now|also|sir|maam|because|again|it|this|day|thanks|number|to|off|stop|alone|phone|line|that|here|guys|people|i) ){not}(?: you)?(?: dare)?(?: try to| attempt to| want you to| wish you to)? {reach}\b`),
+	say("not_allowed", `\b(?:not|no longer|never) (?:be )?(?:allowed|permitted|authori[sz]ed|welcome|supposed) to (?:{reach}|{ger})\b`),
 	say("does_not_want", `\b(?:do not|no longer|never|not) (?:want|wish|consent|agree|need|care|would like|interested in|ok with|authorize)\b[^.!?;,\n]{0,25}\b(?:{thing}|called|texted|messaged|emailed|phoned|call|text|message|calling|texting|messaging|emailing|reminding|reminded|phone)\b`),
 	say("rather_than", `\b(?:instead of|rather than|not by) (?:{ger}|{thing}|phone|by phone)\b`).asks(ratherRule),
 	say("block_you", `\b(?:i|am|will|have) (?:am |going to |be |have )?block(?:ing|ed)? (?:you|this|your)\b`).asks(scopeAll),
 	say("turn_off", `\b(?:turn|switch|shut) off (?:the |these |all |your |my )*{thing}|\b(?:cancel|end|discontinue|disable|deactivate) (?:the |these |all |your |my |any |this |text |sms )*{thing}\b|\bget off (?:this|your|the) (?:\w+ )?list|\bhow (?:do|can|to|would) (?:i |we )?(?:get (?:off|out of|rid of)|stop)\b`),
 	say("asked_to_stop", `\b(?:want|wants|need|needs|like|tell|told|asked|ask|get|make|has|have|must|ought|got|asking|telling|begging)(?: \w+){0,4} to stop ?(?:$|[.!?,;\n]|now|immediately|this|it|right|all|already)`),
-	say("stop_at_end", `(?:^|[^a-z]|\b(?:said|says|say|you|to|now|and|it|me|must|will|would|can|could|should|ok|hey|no|yes) )stop(?: it| this| that| now| already| immediately| right now| all this| the madness| at once| here){0,3} ?(?:$|[.!?,;\n])`),
+	say("stop_at_end", `(?:^|[^a-z]|\b(?:said|says|say|you|to|now|and|it|me|must|will|would|can|could|should|ok|hey|no|yes) )stop(?: it| this| that| them| these| those| now| already| immediately| right now| all this| the madness| at once| here){0,3} ?(?:$|[.!?,;\n])`),
 	say("stop_at_start", `(?:^|[.!?;\n] ?)stop (?:i|you|it|this|these|now|already|wrong|who|never|no|do|me|all|ok|bro|man|lol|guys|and|for|because|thanks|we|my wife|as|or|what|why|that|there|everything|bothering|dude|sir|immediately|right)\b`),
 	say("unwanted_zh", `{neg}(?:再|老|总|天天|一直|随便|没事|乱){0,2}{gap}{callzh}`),
 	say("unwanted_zh", `{neg}(?:再|老|总|天天|一直|随便|没事|乱){0,2}{gap}{textzh}`),
@@ -234,6 +235,7 @@ func scopeOf(text string, m Message) []string {
 // channelsIn returns the channels that words name, or that which the message came by.
 func channelsIn(words string, m Message) []string {
 	var keys []string
+	words = myPhone.replace(words, blank)
 	for i := range mediaKeys {
 		if mediaKeys[i].words.in(words) {
 			keys = append(keys, mediaKeys[i].key)
@@ -244,6 +246,9 @@ func channelsIn(words string, m Message) []string {
 	}
 	return keys
 }
+
+// myPhone is where contact arrives, not how.
+var myPhone = compile(`\b(?:to|on|from) (?:this|my|our|the) (?:cell ?|mobile ?)?phone(?: number)?\b`)
 
 var refusingWords = compile(`{neg}|此后|退订|退定|拒收|屏蔽|关闭|关掉|取消|\b(?:{stopv}|no|not|never|unsubscribe|opt(?:ing|ed)?[ -]?out|end|cancel|turn off|enough|or|nor|and)\b`)
 

@@ -48,7 +48,7 @@ var spellings = table("", "please pls plz plse pleas plss kindly just really eve
 	"phone", "fone", "thanks", "thx thanx thnx tks", "going to", "gonna", "want to", "wanna", "got to", "gotta", "lawyer", "lawer laywer", "attorney", "attorny attourney",
 	"paid", "payed", "already", "alredy allready alrdy", "someone", "sb", "because", "cuz coz bc", "with", "w", "before", "b4", "number", "numbr nmbr",
 	"wrong", "worng wrng", "friday", "fri", "monday", "mon", "tuesday", "tue tues", "wednesday", "wed weds", "thursday", "thu thur thurs", "saturday", "sat", "sunday", "sun",
-	"fridays", "fris", "until", "till til", "and", "&", "whatsapp", "watsapp", "receive", "recieve", "never", "nvr", "people", "ppl")
+	"fridays", "fris", "until", "till til", "and", "&", "whatsapp", "watsapp", "receive", "recieve", "never", "nvr", "people", "ppl", "what is", "whats", "how is", "hows", "who is", "whos", "where is", "wheres", "when is", "whens", "that is", "thats")
 
 var contractions = map[string]string{"m": " am", "ll": " will", "ve": " have", "re": " are", "d": " would", "s": " is", "t": " not"}
 
