@@ -42,7 +42,7 @@ const midnight = civil.Clock(24 * 60)
 // openRules say when contact is asked for.
 var openRules = []rule{
 	say("only_then", `\b(?:call|text|contact|reach|message|ring|email|phone|whatsapp|try|available|free|talk|reachable)(?: \w+){0,3} (?:after|before|between|from|until|at|around|during|on|in the|any ?time (?:after|before)) (?:{clock}|[0-9]|(?:the )?{weekday}s?|weekends?|weekdays|(?:the )?(?:mornings?|evenings?|afternoons?|weekend)|mornings?|evenings?|afternoons?|lunch|business hours|hours)`),
-	say("only_then", `\bonly (?:after|before|between|from|in the|on|during|available|at|call|text|contact|reach|weekends|weekdays|evenings|mornings|afternoons)\b[^.!?;\n]{0,30}(?:{clock}|[0-9]|{weekday}|weekend|weekday|morning|evening|afternoon)|\b(?:after|before|between)(?: \w+){1,5} only\b|\b(?:mornings?|evenings?|afternoons?|weekends?|weekdays|{weekday}s?|nights?) only\b|\b(?:best|better|good|convenient|preferred|right|easiest) (?:time|hours|day)s?\b|^(?:after|before|between) {clock}|\b(?:prefer|rather)\b[^.!?;\n]{0,20}(?:morning|evening|afternoon|weekend|{weekday}|after {clock}|before {clock})`),
+	say("only_then", `\bonly (?:after|before|between|from|in the|on|during|available|at|call|text|contact|reach|weekends|weekdays|evenings|mornings|afternoons)\b[^.!?;\n]{0,30}(?:{clock}|[0-9]|{weekday}|weekend|weekday|morning|evening|afternoon)|\b(?:after|before|between)(?: \w+){1,5} only\b|\b(?:mornings?|evenings?|afternoons?|weekends?|weekdays|{weekday}s?|nights?) only\b|\bworks? best\b|\b(?:best|better|good|convenient|preferred|right|easiest) (?:time|hours|day)s?\b|^(?:after|before|between) {clock}|\b(?:prefer|rather)\b[^.!?;\n]{0,20}(?:morning|evening|afternoon|weekend|{weekday}|after {clock}|before {clock})`),
 	say("only_then_zh", `(?:{timezh}|下班)[^,.!?;\n]{0,10}(?:再|才|之?后|以后|之?前|以前|之间|左右|的时候|可以|方便|有空|有时间|可|能|请)?[^,.!?;\n]{0,4}(?:联系|联络|打(?:给|电话|过来|来|我|$|[,.!;\n])|来电|致电|电话|发(?:短信|消息|信息|给)|方便|有空|有时间|找我|沟通|接(?:电话|听)|回电)`),
 	say("only_then_zh", `(?:联系|打电话|来电|打给我|电话|发短信|打|通话|联络)(?:我|时间)?(?:请|要|就|最好|只能|只可以|麻烦)?(?:在|是|等|安排在|选在|限)?[^,.!?;\n]{0,3}(?:{timezh}|下班)`),
 	say("later", `\b(?:call|text|contact|message|phone|ring|try)(?: me)?(?: back| again)? (?:later|tomorrow|another (?:time|day)|next week|in (?:an|a|[0-9]+) (?:hour|minutes?|few)|when i|{weekday})\b|\b(?:am |i am )?(?:busy|driving|in a meeting|in class|sleeping|asleep|at (?:the )?(?:doctor|hospital))(?: right)?(?: now| at the moment| atm)?(?:$|[.!,;\n])|\bi am at work\b|\bcan not talk (?:right )?now\b|\bnot a good time\b|\bin a meeting\b|\bbad time\b`),
@@ -125,6 +125,9 @@ func openHours(text string) Hours { return hoursIn(text) }
 func closedHours(text string) Hours {
 	h := hoursIn(text)
 	h.Except = !h.IsZero()
+	if h.To == midnight && h.From > 0 && h.From < 12*60 && !strings.Contains(text, "am") {
+		h.From += 12 * 60 // "not after 8" is the evening
+	}
 	return h
 }
 

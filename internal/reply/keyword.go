@@ -12,7 +12,7 @@ import (
 // its line; the longer ones may have polite words about them.
 const (
 	plainKeyword = `stopall|stop|unsubscribe|optout|revoke|desist|arret|qx|td|退订|退定|取消订阅|拒收|拒绝接收|停止发送|停发`
-	lineKeyword  = `cancel|end|quit|remove|halt|0000|取消|拒绝|停止|屏蔽`
+	lineKeyword  = `cancel|end|quit|remove|halt|mute|nomore|enoughisenough|enough|勿扰|免打扰|0000|取消|拒绝|停止|屏蔽`
 	politeWords  = `thankyou|thanks|now|me|it|this|ok|okay|hi|hello|hey|reply|send|sms|text|texts|texting|messages?|sir|bro|i|want|to|all|everything|immediately|asap|today|from|` +
 		`请|谢谢|谢了|谢|多谢|麻烦|你好|您好|我要|我想|我|要|了|吧|啊|呀|哦|嘛|啦|的|哈|马上|立即|立刻|赶紧|快点|快|给我|帮我|帮|回复|回|发送|发|全部|所有|一切|短信|信息|服务|业务|此|该|本|号码|都`
 	letterKeyword = `^(?:回复|回|发送|发|请|reply|send)*(?:[trn]|td)(?:谢谢|谢|thanks|了|退订|拒收)*$`

@@ -12,14 +12,14 @@ import (
 
 var (
 	commits = []rule{
-		say("promises_zh", `(?:会|一定|肯定|保证|绝对|必须|马上|立刻|立马|这就|尽快|尽早|争取|打算|准备|计划|就去|就|再|到时候?|到账|稍后|待会儿?|等会儿?|一会儿?|晚点|下班|过几天|过两天|过些天|过阵子|回头|有钱|发工资|发了工资|工资|提成|奖金|货款|回款|尽量|去|来|想办法|凑|答应|承诺|月初|月中|中旬|上旬|下旬|下个?月|下周|这周|本周|年底|之前|[日号天底周点]前|内|以后|之后|[天周点资班钱]后|先|按时|准时|如期|到期){gap}{payzh}`),
+		say("promises_zh", `(?:会|一定|肯定|保证|绝对|必须|马上|立刻|立马|这就|尽快|尽早|争取|打算|准备|计划|就去|就|再|到时候?|到账|稍后|待会儿?|等会儿?|一会儿?|晚点|下班|过几天|过两天|过些天|过阵子|回头|有钱|发工资|发了工资|工资|提成|奖金|货款|回款|尽量|去|来|想办法|凑|答应|承诺|年前|年后|年底|春节|过年|过完年|节后|月初|月中|中旬|上旬|下旬|下个?月|下周|这周|本周|年底|之前|[日号天底周点]前|内|以后|之后|[天周点资班钱]后|先|按时|准时|如期|到期){gap}{payzh}`),
 		say("promises_zh", `(?:我|那)?(?:就|会|一定|去|先)?{payzh}[^,.!?;\n]{0,3}(?:一部分|一半|部分|一点)`),
 		say("promises", `\b(?:will|shall|going to|plan(?:ning)? (?:to|on)|promise(?:d)? (?:to|i|that)?|intend to|can|should be able to|would be able to|will be able to|am able to|hope to|hoping to|trying to|try to|need to|have to|want to|let me|aim to|expect to)(?: \w+){0,3} {pay}\b`),
 		say("promises", `\b(?:i will|am|we will|will be|be)(?: \w+){0,2} (?:paying|sending|settling|transferring|making (?:a|the|my) payment|depositing)\b|\b(?:payment|money|funds|it) (?:will|is going to|should)(?: \w+){0,2} (?:be (?:made|sent|there|paid|in|cleared|done|settled|transferred|posted|ready)|come|clear|hit|arrive|post|go out|go through)\b|\b(?:will|going to) (?:have|get|receive|see) (?:it|the|your|my) ?(?:money|payment|funds)?\b|\bpayment (?:is )?(?:coming|scheduled|on (?:its|the) way)\b|\b(?:paying|pay) (?:it |you |this |off )?(?:soon|asap|later|in full)\b|\bwill (?:do|handle|sort|get it done|fix it|pay)\b(?: it| this| that)?`),
 	}
 	pays = compile(`\b(?:can|could) (?:do|make|manage) (?:it|that|this)\b|{payzh}|处理|到位|搞定|弄好|安排|\b(?:{pay}|paying|sending|settling|payment|transferring)\b`)
 	// paydays name income, and so a day, without a word for paying.
-	paydays = compile(`发工资|发薪|工资(?:到|发|下来)|领工资|\bget paid\b|\bgetting paid\b|\bpay ?day\b|\bpaycheck\b|\bpay ?check\b`)
+	paydays = compile(`发工资|发薪|工资[^,.!?;\n]{0,6}(?:到|发|下来)|领工资|\bget paid\b|\bgetting paid\b|\bpay ?day\b|\bpaycheck\b|\bpay ?check\b`)
 	// onlyDay is a text that is nothing but a day and politeness.
 	onlyDay = compile(`^[ ,.!~;_]*(?:(?:on|by|before|until|the|in|at|for|ok|okay|sure|yes|hi|hello|thanks|around|about|morning|afternoon|evening|night|please|i|will|maybe|好的?|嗯|行|可以|就|吧|的|哈|哦|呢|啊|前|之前|以前|左右|上午|下午|晚上|早上|中午|我|再)[ ,.!~;_]*)*_+[ ,.!~;_]*(?:(?:on|by|the|at|ok|okay|sure|yes|thanks|morning|afternoon|evening|night|please|latest|好的?|就|吧|的|哈|哦|啊|前|之前|以前|左右|上午|下午|晚上|早上|中午|一定|_+)[ ,.!~;_]*)*$`)
 	// notPromising is a clause that asks, doubts or speaks of what is over.
@@ -27,7 +27,7 @@ var (
 		`\b(?:can i|could i|may i|how|what|when (?:do|is|will|can|are|does)|where|why|who|if i|if you|is it|do i|should i|am i|would (?:it|you)|remind|whether|not (?:be )?(?:able to |going to )?(?:pay|paying|make)|never|refuse|did not|unless|you said|you told|they said|told me|asked me|wondering)\b`)
 	doubts   = compile(`也许|可能|大概|应该|争取|尽量|看情况|不确定|不一定|如果|要是|左右|想办法|到时候看|最迟|一半|部分|先还|一点|再看|\b(?:maybe|perhaps|might|hope|hoping|hopefully|try|trying|probably|possibly|not sure|around|about|depends|if|should|half|some of|part of|partial)\b`)
 	tagged   = compile(`(?:^|[,.!;\n])(?:行|可以|好|成|ok)(?:吗|不|么|嘛)`)
-	vagueDay = compile(`左右|前后|\b(?:around|about|early|mid)\b|上旬|中旬|下旬|月初|月中`)
+	vagueDay = compile(`左右|前后|\b(?:around|about|early|mid)\b|上旬|中旬|下旬|年前|年后|年底|春节|过年|过完年|节后|月初|月中`)
 )
 
 // promise reads a promise to pay and its day.
@@ -93,7 +93,7 @@ func promiseRule(clause string, days []mention) string {
 	switch {
 	case ahead(days) && pays.in(clause):
 		return "pays_on_a_day"
-	case paydays.in(clause) && !strings.Contains(clause, "没发"):
+	case paydays.in(clause) && !strings.Contains(clause, "没"):
 		return "payday"
 	}
 	return ""

@@ -11,6 +11,7 @@ var rewrites = []struct {
 	{compile(`\b(?:why|how come|when) (?:do not|will not|can not|do|will|are) (?:you|they|you guys|you people)(?: not| going to)? stop\b`), "stop"},
 	{compile(`(?:从|自)?(?:今天|现在|今|即日)(?:起|开始|以后|往后)|今后|往后|(?:^|[,.!?;\n你请])以后`), " 此后 "},
 	{compile(`(?:你们|他们|贵|催收|外包|第三方|贷款|小贷|金融|这)(?:家|个)?公司`), "你们"},
+	{compile(`剩下`), "剩余"},
 	{compile(`[, ]+((?:行|可以|成|中|能|ok)(?:吗|不|么|嘛|不行|吧\?))`), "$1"},
 	{compile(`\b(?:can|could|will|would|do) not you stop\b`), "stop"},
 	{compile(`\bhow (?:do|can|could|would|should|to) (?:i |we )?(?:unsubscribe|opt out|get (?:off|out of) (?:this|your|the) (?:\w+ )?list)\b`), "unsubscribe"},
@@ -35,6 +36,7 @@ var notRefusing = []*pattern{
 	compile(`(?:取消|撤销)(?:退订|拒收)|(?:恢复|重新)(?:订阅|发送|接收|提醒)`),
 	compile(`(?:退订|退定|取消)(?:了)?(?:机票|车票|火车票|高铁|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|金|这单|旅行|旅游|健身|保险|自动扣款|代扣)`),
 	compile(`(?:机票|车票|火车票|高铁票|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|保险)(?:的)?(?:退订|退定|取消)`),
+	compile(`(?:不用|不必)(?:再)?(?:给我)?回(?:我)?(?:电话|电|复|短信|信)(?:了)?`),
 	compile(`不用谢|不要紧|不要脸|不要钱|不想(?:欠|逾期|拖|影响|失信|上征信)|别急|别担心|不用担心|不要误会|不好意思|不要求|别人|特别|分别|级别|性别|不用(?:再)?等`),
 	compile(`(?:没|没有|未|收不到|怎么没|为什么没|为啥没|怎么不|为什么不|为啥不|怎么还不|还没|从来没){gap4}(?:收到|接到|给我发|发短信|打电话|联系我|提醒|通知)`),
 	compile(`(?:电话|手机)(?:停机|坏了|丢了|没电|欠费|打不通|没接到|没听到|静音)`),
@@ -48,7 +50,7 @@ var notRefusing = []*pattern{
 	compile(`\b(?:bus|full|pit|last|next|first|truck|non|one|rest|train|subway|metro|tram|short|door|back)[ -]stop\b|\bnonstop\b|\bnon-stop\b|\bstop(?:ped|s) (?:working|paying|my|paid|raining)\b`),
 	compile(`\bstop(?:ping)? (?:the |my |this |a |that |all )*(?:payments?|auto ?pay|auto ?debit|direct debit|charges?|charging|paying|working|interest|fees?|late fees?|loan|check|cheque|transaction|transfer|withdrawals?|withdrawing|taking|reporting|smoking|drinking|lying|credit reporting|bleeding|adding|deducting|debiting|garnish\w*|foreclosure|repo\w*|eviction)\b`),
 	compile(`\b(?:quit|end|cancel|revoke)(?:s|ed|ing)? (?:my |the |this |of |a )*(?:job|month|week|year|day|card|auto ?pay|auto ?debit|direct debit|order|appointment|subscription to|payment|loan|lease|contract|application|shift|insurance|flight|trip|account|smoking)\b`),
-	compile(`\b(?:i|we|they|he|she|it|who) (?:do|does|can|could|did|will|would) not {reach}\b|\byou (?:never|do not|did not|can not) (?:call|text|contact|email|message|send|phone|remind)\b(?: me)?(?: back)?|\bi never\b`),
+	compile(`\b(?:i|we|they|he|she|it|who) (?:do|does|can|could|did|will|would) not {reach}\b|\byou (?:never|do not|did not) (?:call|text|contact|email|message|send|phone|remind)\b(?: me)?(?: back)?|\bi never (?:{reach}|said|asked|told|wanted|meant)\b`),
 	compile(`\bi (?:do|did|have) not (?:receive|get|got|gotten|received|see|had|have)\b{rest}|\b(?:got|get|received|there (?:is|was|were)|had|have|with|see|saw) no {thing}`),
 	compile(`\b(?:do not|not|never) want to (?:miss|lose|ignore|avoid|keep you){rest}|\bdo not forget{rest}|\bdo not hesitate{rest}|\bdo not (?:worry|mind){rest}`),
 	compile(`\b(?:why|when|how come)(?: \w+)? (?:did|have|has|had) (?:you|it|they|the \w+)(?: all)? (?:stop|stopped)\b{rest}`),
@@ -81,7 +83,7 @@ func plain(text string) string {
 var (
 	refusingQuestions = []*pattern{
 		compile(`(?:是不是|是否|是回复?|可不可以|如果|假如|要是|万一|应该|需要|需不需要|要不要)[^,.!?;\n]{0,8}(?:回复?|发送?)?[" ]*(?:td?|r|n|退订|退定|拒收|stop|unsubscribe)\b?"?[^.!?;\n]*`),
-		compile(`(?:要|需要|用|必须|得|应该)(?:退订|退定)(?:吗|么|\?)|(?:为什么|为啥|干嘛|凭什么)(?:要|会|得)?(?:我)?(?:退订|退定)[^.!;\n]*`),
+		compile(`(?:要|需要|用|必须|得|应该)(?:退订|退定)(?:吗|么|\?)|(?:为什么|为啥|干嘛|凭什么)(?:要|会|得)(?:我)?(?:退订|退定)[^.!;\n]*`),
 		compile(`(?:退订|退定|拒收|取消订阅|取消提醒)(?:了|后|以后|之后|的话|短信|提醒)*[,]?(?:会不会|会|还会|还能|还可以|能不能|能|是不是|有没有|有什么|影响|算不算|怎么收费|收费|要钱|要不要|是什么|什么意思|干嘛|需要|就不用还|就可以不还)[^.!?;\n]*`),
 		compile(`(?:回复?|发送?)?"?\b(?:td|stop)\b"?(?:了|后|以后|之后)?(?:是什么|什么意思|是啥|啥意思|干嘛|有什么用|会怎么样|会怎样|会不会|是不是)[^.!?;\n]*`),
 		compile(`\b(?:do|should|would|must|can|may|will|does|did|am) (?:i|we|it|this|that|replying|texting|sending|someone)(?: have| need| get| supposed)?(?: to)?(?: \w+){0,3} "?(?:stop|opt out|unsubscribe|opting out|unsubscribing|"?stop"?)\b(?:"|\b)[^.!?;\n]*\?`),
@@ -97,11 +99,11 @@ var refusals = []rule{
 	say("refuses_all", `\b(?:{stopv}|end) (?:any |all |the |this |these |your |and all |of |further |future |from )*(?:contact|contacting|communications?|communicating|correspondence|harassing|harassment|bothering|bugging|pestering|disturbing|annoying|hounding|stalking|bombarding|hassling|chasing|nagging|reaching out)\b`).asks(scopeAll),
 	say("refuses_all", `\bcease and desist\b|\b{no}(?: you)?(?: dare)?(?: try to| attempt to)? (?:contact|bother|harass|disturb|hassle|pester|bug|reach out to) (?:me|us|this)\b|\b(?:do not|never) (?:contact|bother|disturb)\b`).asks(scopeAll),
 	say("refuses_all", `\b(?:do not|no longer|never) (?:want|wish|consent|agree|like|care)\b[^.!?;,\n]{0,20}\b(?:contact|contacted|bothered|harassed|hear from you|communication|communications|any more from you|anything from you)\b|\bno (?:more|further) (?:contact|communication)`).asks(scopeAll),
-	say("leave_me_alone", `\bleave (?:me|us) (?:the (?:hell|fuck|heck) )?alone\b|\blose (?:my|this) number\b|\bgo away\b|\bget lost\b|\b(?:fuck|piss|buzz|back|f) off\b|\blet me be\b`).asks(scopeAll),
-	say("off_the_list", `\b(?:remove|take|delete|drop|scrub|erase|get) (?:me|us|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))(?: \w+)? (?:off|from|out)\b|\b(?:remove|delete|erase) (?:me|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))\b|\bdo not call list\b`).asks(scopeAll),
-	say("withdraws_consent", `\b(?:revok|withdraw|rescind)\w* (?:my |any |all |prior |of )*(?:consent|permission|authori[sz]ation)|\b(?:you )?(?:do not|no longer) have (?:my )?(?:consent|permission) to`).asks(scopeAll),
+	say("leave_me_alone", `\bleave (?:me|us) (?:the (?:hell|fuck|heck) )?alone\b|\blose (?:my|this) number\b|\bgo away\b|\bget lost\b|\b(?:fuck|piss|buzz|back|f) off\b|\blet me be\b|\bknock it off\b|\bcut it out\b|\bgive it a rest\b|\blay off\b`).asks(scopeAll),
+	say("off_the_list", `\b(?:remove|take|delete|drop|scrub|erase|get) (?:me|us|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))(?: \w+)? (?:off|from|out)\b|\b(?:remove|delete|erase) (?:me|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))\b|\bdo not call list\b|\boff (?:of )?(?:this|your|the) (?:\w+ )?list\b|\bnumber\b[^.!\n]{0,12}[.?!,;] ?(?:remove|delete|erase) it\b`).asks(scopeAll),
+	say("withdraws_consent", `\b(?:revok|withdraw|rescind)\w* (?:my |any |all |prior |of )*(?:consent|permission|authori[sz]ation)|\b(?:you )?(?:do not|no longer) have (?:my )?(?:consent|permission) to|\b(?:never|not) (?:gave|give|given|grant\w*)(?: \w+){0,2} (?:permission|consent|authori[sz]ation)`).asks(scopeAll),
 	say("refuses_all_zh", `{neg}(?:再|老|总|继续|天天|一直|整天|来|主动|随便|对我|跟我|和我|向我|给我|被|任何形式的?|任何方式|任何|一切|你们|以|通过|用|的){0,4}(?:联系|联络|骚扰|打扰|打搅|烦|找|轰炸|纠缠|催收)(?:我|了|$|[,.!?;\n]|和我|本人|到我|这个|此)`).asks(scopeAll),
-	say("leave_me_alone_zh", `(?:别|不要|少)(?:再|老|总|来|总是|老是)*烦(?:我|人)?|让我(?:清静|清净|安静)|还我清静|放过我|离我远|到此为止|(?:^|[,.!;\n])滚(?:蛋|开|远点|吧)?(?:$|[,.!;\n])|不想再?(?:看到|听到|见到)你们|拉黑|别再来`).asks(scopeAll),
+	say("leave_me_alone_zh", `(?:别|不要|少)(?:再|老|总|来|总是|老是)*(?:烦|吵)(?:我|人|到)?|(?:勿|免打)扰|让我(?:清静|清净|安静)|还我清静|放过我|离我远|到此为止|(?:^|[,.!;\n])滚(?:蛋|开|远点|吧)?(?:$|[,.!;\n])|不想再?(?:看到|听到|见到)你们|拉黑|别再来`).asks(scopeAll),
 	say("off_the_list_zh", `(?:把|将)?(?:我|本人|这个号码?|此号码?)(?:的)?(?:号码?|手机号码?|电话号?码?|信息|联系方式|资料|名字)?(?:从)?{gap}(?:删除|删掉|删了|移除|移出|剔除|去掉|清除|踢出)|(?:删除|删掉|移除|清除|注销)(?:掉)?(?:我|本人)(?:的)?(?:个人)?(?:号码?|手机号?|电话|信息|联系方式|资料)`).asks(scopeAll),
 	say("withdraws_consent_zh", `(?:撤回|撤销|收回|取消)(?:我的?|对你们的?|之前的?)?(?:联系)?(?:同意|授权|许可)|(?:不同意|没同意|没有?授权)(?:你们)?(?:再)?(?:联系|发|打)`).asks(scopeAll),
 	say("unsubscribe", `\bunsubscribe\b|\bopt(?:ing|ed)?[ -]?out\b|\bopt (?:me|us) out\b|退订|退定|拒收|取消订阅|取消关注|屏蔽`),
@@ -109,6 +111,7 @@ var refusals = []rule{
 	say("no_more", `\bno more (?:of )?(?:[a-z]+ )?{thing}\b|\benough (?:with|of) (?:the|these|your|all|all the) {thing}|(?:^|[,.!?;\n"] ?|\band |\bbut |\bor )no (?:[a-z]+ )?(?:calls|phone ?calls|texts|text messages|emails|messages|robocalls|letters|sms)\b`),
 	say("do_not", `(?:^|[^a-z ] ?|\b(?:and|so|but|or|you|said|asked|hey|hi|hello|ok|me|then|now|also|sir|maam|because|again|it|this|day|thanks|number|to|off|stop|alone|phone|line|that|here|guys|people|i) ){not}(?: you)?(?: dare)?(?: try to| attempt to| want you to| wish you to)? {reach}\b`),
 	say("not_allowed", `\b(?:not|no longer|never) (?:be )?(?:allowed|permitted|authori[sz]ed|welcome|supposed) to (?:{reach}|{ger})\b`),
+	say("unwelcome", `\b(?:{thing}|texting|calling|emailing) (?:are |is |am )?not (?:ok|okay|welcome|wanted|allowed|acceptable|appreciated)\b|\b(?:did|have) not (?:ask|sign(?:ed)? up|subscribe|opt in|request) (?:for|to) (?:the |these |this |any |your |all )*{thing}|\b(?:chill|ease up|let up) (?:with|on) (?:the |these |your |all )*{thing}`),
 	say("does_not_want", `\b(?:do not|no longer|never|not) (?:want|wish|consent|agree|need|care|would like|interested in|ok with|authorize)\b[^.!?;,\n]{0,25}\b(?:{thing}|called|texted|messaged|emailed|phoned|call|text|message|calling|texting|messaging|emailing|reminding|reminded|phone)\b`),
 	say("rather_than", `\b(?:instead of|rather than|not by) (?:{ger}|{thing}|phone|by phone)\b`).asks(ratherRule),
 	say("block_you", `\b(?:i|am|will|have) (?:am |going to |be |have )?block(?:ing|ed)? (?:you|this|your)\b`).asks(scopeAll),
@@ -121,7 +124,8 @@ var refusals = []rule{
 	say("unwanted_zh", `{neg}(?:再|老|总|天天|一直|随便|没事|乱){0,2}{gap}(?:收到|接到|接收|接听|接)(?:你们?|任何|这些?|此类|这种|这类|的)*(?:$|[,.!?;\n了]|{callzh}|{textzh}|骚扰|催收|来自)`),
 	say("unwanted_zh", `(?:电话|短信|信息|消息|邮件|微信|通知|提醒|推送)(?:什么的|这些|都|就|请|也|以后|之类的?|,)*(?:别|不要|不用|停止|勿|请勿|不必)(?:再)?(?:打|发|推|给我|来|了|推送)`),
 	say("enough_zh", `(?:此后)[^,.!?;\n]{0,4}{neg}{gap}(?:打|发|联系|找|催|提醒)`),
-	say("turn_off_zh", `(?:关闭|关掉|关了|取消|停掉|停了|停止|终止|暂停|撤掉|去掉){gap}(?:短信|提醒|通知|推送|消息|电话|邮件|催收|外呼)|(?:短信|提醒|通知|推送|消息|电话|邮件)(?:服务|功能)?(?:帮我|给我|请|麻烦)?(?:关闭|关掉|关了|取消|停掉|停了)|(?:怎么|如何|怎样)(?:才能)?(?:不再?收|取消|关闭|退出|停止|不收到)`),
+	say("turn_off_zh", `(?:关闭|关掉|关了|取消|停掉|停了|停止|终止|暂停|撤掉|去掉){gap}(?:短信|提醒|通知|推送|消息|电话|邮件|催收|外呼)|(?:短信|提醒|通知|推送|消息|电话|邮件)(?:服务|功能)?(?:帮我|给我|请|麻烦|能不能|可不可以|能|可以|可否)*(?:关闭|关掉|关了|取消|停掉|停了)|(?:怎么|如何|怎样)(?:才能)?(?:不再?收|取消|关闭|退出|停止|不收到)`),
+	say("enough_zh", `消停(?:点|会|一下|些|$|[,.!?;\n])|适可而止|够了没`),
 	say("stop_urging_zh", `(?:别|不要|不用|甭|少|无需|不必|不需要|不想|请勿)(?:再|老|总|天天|一直|老是|总是|你们|被|来|这样|这么)*(?:给我|跟我|对我)?(?:发)?{urgezh}`).soft(),
 	say("only_by", ``).onlyBy(),
 	say("no_need", `\bno need (?:to|for) (?:{reach}|{ger}|{thing}|any|more|the)`).soft(),
@@ -200,7 +204,7 @@ var (
 		`\b(?:text|email|sms|message|whatsapp|call|write to) me\b(?: instead)?|\b(?:text|email|sms|texts|emails|texting|emailing|messages|letters|whatsapp)(?: is| are| would be| me)? (?:fine|ok|better|best|instead|works|work|preferred|only)\b|\binstead of\b|\buse (?:email|text|sms|whatsapp)\b|\bby (?:text|email|sms|mail|whatsapp)\b(?: instead| only)?|` +
 		`(?:有事|有什么事|请|可以|改|改成|改用|用|直接|就|只|还是|最好)?(?:给我)?(?:发|用|走|通过|以|加|打)(?:个)?(?:短信|微信|邮件|信息|消息|电话)(?:联系|沟通|通知|提醒|告知)?(?:我)?(?:就行|就好|就可以|即可|可以|行了|就够了|好了|吧|更好|为好|最好|就成|都行|没问题|也行|也可以)|` +
 		`(?:短信|微信|邮件|信息|消息|电话)(?:联系|沟通|通知|提醒|告知)?(?:我)?(?:就行|就好|就可以|即可|行了|就够了|更好|为好|最好|就成|都行|没问题|可以)|(?:有事|请|改|改成|改用|直接|只)(?:给我)?(?:发|用|通过)(?:短信|微信|邮件|信息|消息)`)
-	unwanted   = compile(`(?:\b(?:not|never|or|nor|no|not to|stop|dare|you to|from|not try to|want to) ?|{neg}(?:再|来|老)*)$`)
+	unwanted   = compile(`(?:\b(?:not|never|or|nor|no|not to|stop|dare|you to|from|not try to|want to|permission to|consent to|allowed to|right to) ?|{neg}(?:再|来|老)*)$`)
 	byMedia    = compile(`^[^,.!?;\n]*\b(?:by|via|through|on|over|using) (?:my |the |a |this )?(?:phone|cell|cellphone|text|sms|email|whatsapp|calls?|mail|telephone)\b|^{neg}(?:再)?(?:通过|用|以|打)(?:电话|短信|微信|邮件)`)
 	everything = compile(`\b(?:all|any|every) (?:form|kind|type|way|mean|method|channel|contact|communication)|\bopt out of (?:all|everything)\b|\bunsubscribe (?:me )?(?:from )?(?:all|everything)\b|\bstop all\b ?(?:$|[.!?;\n])|(?:所有|一切|全部|任何)(?:的)?(?:短信和电话|电话和短信|联系|渠道|方式|形式|通知|消息|订阅)|全部退订|退订全部|退订所有|退订一切|都退订`)
 )

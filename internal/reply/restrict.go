@@ -12,10 +12,8 @@ var thirdRules = []rule{
 	say("tells_no_one_zh", `{kinzh}(?:那边|那里|的电话|电话)?(?:就)?(?:别|不要|请勿|不准)(?:再)?(?:打|联系|找|骚扰|告诉|打扰|通知){rest}`),
 }
 
-// withThird names others beside the borrower: both are meant, nothing is taken out.
-var withThird = []rule{
-	say("us_and_others", `\bme (?:and|or|nor|and also) my {kin}\b|\bmy {kin} (?:and|or|nor) me\b|{kinzh}(?:和|跟|与|及|还有|或)我(?:打|发|$|[,.!?;\n]|的)|(?:我|本人)(?:和|跟|与|及|以及|还有|或)(?:我)?(?:的)?{kinzh}`),
-}
+// withThird names others beside the borrower: a refusal means both, and nothing is taken out.
+var withThird = compile(`\bme (?:and|or|nor|and also) my {kin}\b|\bmy {kin} (?:and|or|nor) me\b|{kinzh}(?:和|跟|与|及|还有|或)我(?:打|发|$|[,.!?;\n]|的)|(?:我|本人)(?:和|跟|与|及|以及|还有|或)(?:我)?(?:的)?{kinzh}`)
 
 var homeRules = []rule{
 	say("not_at_home", `\b(?:{no}|{stopv}) (?:{ger}|{reach}|show up|come|coming|showing up|visit|visiting|send (?:anyone|anybody|somebody|people|someone|agents?|a collector|collectors|mail|letters))(?: me| us| here| anything| by| over| to| back)*(?: at| on| to)? (?:my |our |the )?(?:home|house|door|residence|apartment|landline|home phone|home number|address|parents house)\b{rest}`).asks("home"),
@@ -24,7 +22,7 @@ var homeRules = []rule{
 
 var placeRules = []rule{
 	say("not_at_work", `\b(?:{no}|{stopv}) (?:{ger}|{reach}|show up|come|coming|showing up|visit|visiting|leave (?:a )?messages?)(?: me| us| here| anything| to| back| again)*(?: while| when| during)?(?: i am)?(?: at| on| to| in)? (?:my |our |this |the )?{workplace}(?:place)?(?: phone| number| line| email| address)?\b{rest}`).asks("work"),
-	say("not_at_work", `\b(?:can|should|must|may|are|is|am) not (?:be )?(?:call|called|calling|contact|contacted|contacting|phone|allowed|permitted|take|get|receive|accept|supposed|reach|have)\b[^.!?;,\n]{0,25}\b(?:at|on|to) (?:my |our |the )?{workplace}\b{rest}|\bno (?:\w+ )?(?:calls?|contact|texts|messages|emails) (?:at|to) (?:my )?(?:{workplace})\b{rest}|\b(?:employer|boss|company|workplace|job|work) (?:does not|do not|will not) (?:allow|permit|let|like)\b[^.!?;\n]*|\b(?:employer|company|workplace) (?:prohibits|forbids|bans)\b[^.!?;\n]*|\bnot (?:at|on) (?:my )?(?:{workplace})(?: phone| number| line)?\b`).asks("work"),
+	say("not_at_work", `\b(?:can|should|must|may|are|is|am) not (?:be )?(?:call|called|calling|contact|contacted|contacting|phone|allowed|permitted|take|get|receive|accept|supposed|reach|have)\b[^.!?;,\n]{0,25}\b(?:at|on|to) (?:my |our |the )?{workplace}\b{rest}|\bno (?:\w+ )?(?:calls?|contact|texts|messages|emails) (?:at|to) (?:my )?(?:{workplace})\b{rest}|\b(?:employer|boss|company|workplace|job|work) (?:does not|do not|will not) (?:allow|permit|let|like)\b[^.!?;\n]*|\b(?:employer|company|workplace) (?:prohibits|forbids|bans)\b[^.!?;\n]*|\bnot (?:at|on) (?:my )?(?:{workplace})(?: phone| number| line)?\b|\b(?:calling|call|calls|contacting|texting)(?: \w+){0,3} {workplace}\b[^.!?;\n]{0,20}\b(?:fired|in trouble|lose my job)\b`).asks("work"),
 	say("not_at_work", `\b(?:this|that|it) is (?:a |my |our )?(?:work|office|business|company) (?:number|phone|line|cell)\b[^.!?;\n]*\b{no} (?:{reach}|use)\b{rest}|\b{no} use (?:this |my )?(?:work|office|business) (?:number|phone|line|email)\b{rest}`).asks("work"),
 	say("not_at_work_zh", `{ban}(?:再|老|总|随便){0,2}{gap}(?:打|联系|找|发|寄|来|去|到|往|给|让|通知|告诉|骚扰|闹|在)(?:电话|信|函|人|到|给|来|去)*(?:我|我们|本人)?(?:的)?{workzh}{rest}|不想(?:让|被)(?:我|我的|我们)?{workzh}(?:的人)?(?:知道|晓得|发现|接到){rest}`).asks("work"),
 	say("not_at_work_zh", `{workzh}(?:里)?(?:的)?(?:电话|座机|号码|同事)?(?:请|就|都|是)?(?:别|不要|不能|不准|勿|请勿|不让|不允许|不可以|不方便)(?:再)?{gap4}(?:打|接|联系|找|发|来|用|寄){rest}`).asks("work"),
@@ -41,7 +39,7 @@ var closedRules = []rule{
 // restrict finds the restrictions and takes them out.
 func restrict(text string) (string, []finding) {
 	var out []finding
-	take := func(intent Intent, rules []rule, keep bool) {
+	take := func(intent Intent, rules []rule) {
 		for i := range rules {
 			at := rules[i].pattern.find(text)
 			if at == nil {
@@ -54,19 +52,15 @@ func restrict(text string) (string, []finding) {
 			if intent == Hour {
 				f.hours = closedHours(text[at[0]:at[1]])
 			}
-			if !keep {
-				text = rules[i].pattern.replace(text, blank)
-			}
+			text = rules[i].pattern.replace(text, blank)
 			out = append(out, f)
 		}
 	}
-	take(Place, homeRules, false)
-	shared := len(out)
-	take(ThirdParty, withThird, true)
-	if len(out) == shared {
-		take(ThirdParty, thirdRules, false)
+	take(Place, homeRules)
+	if !withThird.in(text) {
+		take(ThirdParty, thirdRules)
 	}
-	take(Place, placeRules, false)
-	take(Hour, closedRules, false)
+	take(Place, placeRules)
+	take(Hour, closedRules)
 	return text, out
 }

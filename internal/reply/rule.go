@@ -73,8 +73,10 @@ func find(text string, m Message) []finding {
 	rest, restrictions := restrict(rest)
 	out = append(out, restrictions...)
 	if !refused {
-		add(refuse(plain(rest), m))
+		bare, refused = refuse(plain(rest), m)
+		add(bare, refused)
 	}
+	add(finding{intent: ThirdParty, rule: "us_and_others"}, refused && withThird.in(rest))
 	for _, group := range groups {
 		add(first(group.intent, group.rules, whole))
 	}

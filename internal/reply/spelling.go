@@ -46,7 +46,7 @@ var spellings = table("", "please pls plz plse pleas plss kindly just really eve
 	"i am", "im", "i have", "ive", "you", "u ya y'all yall", "your", "ur", "tomorrow", "tmr tmrw tmw tomoro tomorow tommorow tommorrow 2moro 2morrow tomorrrow",
 	"tonight", "tonite 2nite", "message", "msg mesage", "messages", "msgs", "text", "txt", "texts", "txts", "texting", "txting textin", "calling", "callin",
 	"phone", "fone", "thanks", "thx thanx thnx tks", "going to", "gonna", "want to", "wanna", "got to", "gotta", "lawyer", "lawer laywer", "attorney", "attorny attourney",
-	"paid", "payed", "already", "alredy allready alrdy", "someone", "sb", "because", "cuz coz bc", "with", "w", "before", "b4", "number", "numbr nmbr",
+	"paid", "payed", "already", "alredy allready alrdy", "someone", "sb", "because", "cuz coz bc", "with", "w", "before", "b4", "number", "numbr nmbr numba",
 	"wrong", "worng wrng", "friday", "fri", "monday", "mon", "tuesday", "tue tues", "wednesday", "wed weds", "thursday", "thu thur thurs", "saturday", "sat", "sunday", "sun",
 	"fridays", "fris", "until", "till til", "and", "&", "whatsapp", "watsapp", "receive", "recieve", "never", "nvr", "people", "ppl", "what is", "whats", "how is", "hows", "who is", "whos", "where is", "wheres", "when is", "whens", "that is", "thats")
 
