@@ -20,7 +20,8 @@ type step struct {
 	text    string
 }
 
-// steps returns the migrations that this program has, oldest first.
+// steps returns the migrations that this program has, oldest first. Their numbers rise from 0001 and may leave some out:
+// each says which one it is, not how many there are.
 func steps(files fs.FS) ([]step, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -31,8 +32,8 @@ func steps(files fs.FS) ([]step, error) {
 	for i, name := range names {
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != i+1 {
-			return nil, fmt.Errorf("migration %s: want number %04d", name, i+1)
+		if err != nil || i == 0 && version != 1 || i > 0 && version <= out[i-1].version {
+			return nil, fmt.Errorf("migration %s: want a number of its own, from 0001 on", name)
 		}
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
@@ -94,26 +95,27 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 			return false, err
 		}
 	}
-	at, err := schemaVersion(ctx, db.d, tx)
+	applied, err := schemaVersions(ctx, db.d, tx)
 	if err != nil {
 		return false, err
 	}
-	if at > len(all) {
-		return false, tooNew(at, len(all))
+	if at, ok := unknown(applied, all); ok {
+		return false, tooNew(at, newest(all))
 	}
-	if at == len(all) {
+	next := slices.IndexFunc(all, func(s step) bool { return !slices.Contains(applied, s.version) })
+	if next < 0 {
 		return true, nil
 	}
-	todo := all[at].statements()
-	if at == 0 {
+	todo := all[next].statements()
+	if len(applied) == 0 {
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
 		if _, err := tx.ExecContext(ctx, db.d.ddl.Replace(stmt)); err != nil {
-			return false, fmt.Errorf("%s: %w", all[at].name, err)
+			return false, fmt.Errorf("%s: %w", all[next].name, err)
 		}
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", all[at].version, all[at].name)
+	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", all[next].version, all[next].name)
 	if err != nil {
 		return false, err
 	}
@@ -126,34 +128,56 @@ func (db *DB) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at, err := schemaVersion(ctx, db.d, db.writer.db)
+	applied, err := schemaVersions(ctx, db.d, db.writer.db)
 	switch {
 	case err != nil:
 		return db.d.explain(fmt.Errorf("read the schema's version: %w", err))
-	case at == 0:
+	case len(applied) == 0:
 		return duly.Errorf(duly.NotFound, "the database holds no store yet").WithHint("create it with duly migrate")
-	case at > len(all):
-		return tooNew(at, len(all))
-	case at < len(all):
-		return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program needs %d", at, len(all)).
-			WithHint("back the store up, then bring it up to date with duly migrate")
+	}
+	if at, ok := unknown(applied, all); ok {
+		return tooNew(at, newest(all))
+	}
+	for _, s := range all {
+		if !slices.Contains(applied, s.version) {
+			return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program needs %s", slices.Max(applied), s.name).
+				WithHint("back the store up, then bring it up to date with duly migrate")
+		}
 	}
 	return nil
 }
 
-type rowQuerier interface {
+type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// schemaVersion returns the newest migration applied, 0 for none.
-func schemaVersion(ctx context.Context, d *dialect, q rowQuerier) (int, error) {
+// schemaVersions returns the migrations applied.
+func schemaVersions(ctx context.Context, d *dialect, q querier) ([]int, error) {
 	var n int
 	if err := q.QueryRowContext(ctx, d.hasSchema).Scan(&n); err != nil || n == 0 {
-		return 0, err
+		return nil, err
 	}
-	err := q.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM schema_version").Scan(&n)
-	return n, err
+	rows, err := q.QueryContext(ctx, "SELECT version FROM schema_version ORDER BY version")
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	err = scanRows(rows, func(r *row) error { out = append(out, r.int()); return nil })
+	return out, err
 }
+
+// unknown returns the newest migration applied that this program does not have.
+func unknown(applied []int, all []step) (int, bool) {
+	for _, v := range slices.Backward(applied) {
+		if !slices.ContainsFunc(all, func(s step) bool { return s.version == v }) {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+func newest(all []step) int { return all[len(all)-1].version }
 
 func tooNew(at, have int) error {
 	return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program knows up to %d", at, have).

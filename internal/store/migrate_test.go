@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -24,7 +25,7 @@ func TestMigrateForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := len(all) + 1
+	next := newest(all) + 1
 	added := append(all, step{next, "next", "-- a comment;\nCREATE TABLE more (\n  a TEXT NOT NULL\n);\nINSERT INTO more\nSELECT 'x;y' FROM bucket;\n"})
 	broken := append(all, step{next, "broken", "CREATE TABLE half (a TEXT);\nCREATE TABLE half (a TEXT);\n"})
 
@@ -54,12 +55,48 @@ func TestMigrateForward(t *testing.T) {
 	}
 }
 
+// A migration whose number an earlier program left out is caught up on, whatever later ones are there.
+func TestMigrateCatchesUp(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gap.db")
+	db, err := Create(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := newest(all)
+	late := append(all, step{last + 2, "late", "CREATE TABLE late (a TEXT NOT NULL);\n"})
+	if err := db.migrate(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	between := append(slices.Clone(all), step{last + 1, "between", "CREATE TABLE between_two (a TEXT NOT NULL);\n"}, late[len(late)-1])
+	for range 2 {
+		if err := db.migrate(t.Context(), between); err != nil {
+			t.Fatal(err)
+		}
+	}
+	applied, err := schemaVersions(t.Context(), db.d, db.writer.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(applied); n != len(between) || applied[n-1] != last+2 || applied[n-2] != last+1 {
+		t.Errorf("applied: got %v, want all of them", applied)
+	}
+	if err := db.migrate(t.Context(), all); duly.CodeOf(err) != duly.Refused {
+		t.Errorf("with an older program: got %v, want refused", err)
+	}
+}
+
 func TestSteps(t *testing.T) {
 	t.Parallel()
 	if _, err := steps(migration.Files); err != nil {
 		t.Error(err)
 	}
-	for _, names := range [][]string{{"0002_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"0001_a.sql", "0003_b.sql"}, {"first.sql"}} {
+	for _, names := range [][]string{{"0002_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"0000_a.sql"}, {"first.sql"}} {
 		files := fstest.MapFS{}
 		for _, n := range names {
 			files[n] = &fstest.MapFile{}
