@@ -26,6 +26,17 @@ type Case struct {
 	Version    int64      `json:"version"`
 }
 
+// OutcomeKnown reports whether the outcome is a code, or empty: up to 64 small letters, digits and _. Anything else could hold
+// words about a person.
+func (c *Case) OutcomeKnown() bool {
+	for i, r := range c.Outcome {
+		if i >= 64 || r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') {
+			return false
+		}
+	}
+	return true
+}
+
 // CaseKind is what a case is about. A kind that is named like an event of the law starts its clocks.
 type CaseKind string
 

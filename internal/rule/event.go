@@ -76,12 +76,29 @@ type Input struct {
 var inputs = []Input{
 	{"complex", "the matter is complex, or the answer needs more time", "情况复杂，需延长答复", true, nil},
 	{"oral", "it was said, not written", "口头提出", true, nil},
-	{"lender", "what sort of lender it is", "机构类型", false, []string{"bank", "card_issuer", "consumer_finance", "micro_lender"}},
+	{"lender", "what sort of lender it is", "机构类型", false, []string{"bank", "card_issuer", "consumer_finance", "micro_lender", kindAgency}},
 	{"role", "whose debt is collected: one's own, or somebody else's", "自营或受托催收", false, []string{"first_party", "third_party"}},
 }
 
 // Inputs returns the table of inputs. The caller must not change it.
 func Inputs() []Input { return inputs }
+
+// kindAgency is the sort of lender that collects for others.
+const kindAgency = "agency"
+
+// KnownLender reports whether packs know the sort of lender.
+func KnownLender(kind string) bool { return slices.Contains(findInput("lender").Words, kind) }
+
+// LenderKinds lists the sorts of lenders.
+func LenderKinds() []string { return slices.Clone(findInput("lender").Words) }
+
+// RoleOf returns whose debt a sort of lender collects: an agency somebody else's, all others their own.
+func RoleOf(kind string) string {
+	if kind == kindAgency {
+		return "third_party"
+	}
+	return "first_party"
+}
 
 func findInput(name string) *Input {
 	for i := range inputs {
