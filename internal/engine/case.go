@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -268,6 +270,26 @@ type DueQuery struct {
 	Within   time.Duration   // whose time runs out within so long; 0 asks for all
 	Overdue  bool            // only those whose time has run out
 	Limit    int             // 0 is DueMax
+}
+
+// withinMax bounds how far ahead is looked, in days.
+const withinMax = 36_500
+
+// ParseWithin reads how far ahead to look: days as 7d, or a time as Go writes it, 48h.
+func ParseWithin(s string) (time.Duration, error) {
+	bad := duly.Errorf(duly.Usage, "within is not a time above nothing, of at most %d days", withinMax).WithHint("write it as 7d or 48h").At(duly.Place{Field: "within"})
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 1 || n > withinMax {
+			return 0, bad
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 || d > withinMax*24*time.Hour {
+		return 0, bad
+	}
+	return d, nil
 }
 
 // Due is a duty that is not done.

@@ -160,7 +160,7 @@ func (d *Deadline) falls(want string) bool {
 
 // incident makes the incident that the case describes.
 func (c *DeadlineCase) incident(cals *civil.Calendars) (*Incident, error) {
-	in := &Incident{Country: countryOf(c.Jurisdiction), Inputs: map[string]string{}, Calendars: cals}
+	in := &Incident{Country: CountryOf(c.Jurisdiction), Inputs: map[string]string{}, Calendars: cals}
 	zone := ""
 	for _, key := range slices.Sorted(maps.Keys(c.Inputs)) {
 		v := fmt.Sprint(c.Inputs[key])
@@ -212,8 +212,8 @@ func (in *Incident) SetTime(s string) (err error) {
 	return nil
 }
 
-// countryOf is a jurisdiction as packs write it.
-func countryOf(s string) string {
+// CountryOf returns a country path as packs write it, of one that somebody else wrote: US/DC is US-DC, UK is GB.
+func CountryOf(s string) string {
 	s = strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(s), "/", "-"))
 	if s == "UK" || strings.HasPrefix(s, "UK-") {
 		return "GB" + s[2:]

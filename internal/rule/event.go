@@ -100,6 +100,18 @@ func RoleOf(kind string) string {
 	return "first_party"
 }
 
+// KnownInput reports whether a condition can ask for the input, and know the value.
+func KnownInput(name, value string) bool {
+	in := findInput(name)
+	switch {
+	case in == nil:
+		return false
+	case in.Truth:
+		return value == "true" || value == "false"
+	}
+	return slices.Contains(in.Words, value)
+}
+
 func findInput(name string) *Input {
 	for i := range inputs {
 		if inputs[i].Name == name {
