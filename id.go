@@ -20,6 +20,7 @@ type (
 	DebitID    string // one attempt of an automatic debit
 	ConsentID  string
 	HoldID     string
+	CaseID     string
 	ContactID  string
 	AttemptID  string
 

@@ -8,6 +8,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
+	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/gate"
 	"github.com/dulyhq/duly/internal/rule"
 	"github.com/dulyhq/duly/internal/strategy"
@@ -127,7 +128,7 @@ func (c *command) rulesCommand() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use: "list [FOLDER]", Short: "List packs and their rules with force and source", Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, packs, err := loadPacks(args)
+			fsys, packs, err := loadPacks(args)
 			if err != nil {
 				return err
 			}
@@ -138,7 +139,7 @@ func (c *command) rulesCommand() *cobra.Command {
 					c.printf("  %-8s %-17s %-10s %-32s %s\n", r.ID, r.Kind, r.Force, r.Reason, r.Source.Instrument)
 				}
 			}
-			return nil
+			return c.printDuties(fsys)
 		},
 	}, &cobra.Command{
 		Use: "test [FOLDER]", Short: "Run the cases that packs carry", Args: cobra.MaximumNArgs(1),
@@ -154,14 +155,52 @@ func (c *command) rulesCommand() *cobra.Command {
 			for _, f := range failures {
 				c.printf("%s\n", f)
 			}
-			c.printf("%d cases, %d failed\n", cases, len(failures))
-			if failed := len(failures); failed > 0 {
+			failed := len(failures)
+			deadlines, wrong, err := testDuties(fsys)
+			if err != nil {
+				return err
+			}
+			for _, text := range wrong {
+				c.printf("%s\n", text)
+			}
+			cases, failed = cases+deadlines, failed+len(wrong)
+			c.printf("%d cases, %d failed\n", cases, failed)
+			if failed > 0 {
 				return duly.Errorf(duly.Invalid, "%d cases failed", failed)
 			}
 			return nil
 		},
 	})
 	return cmd
+}
+
+// printDuties lists the obligations of packs, by pack.
+func (c *command) printDuties(fsys fs.FS) error {
+	packs, err := rule.LoadDuties(fsys)
+	if err != nil {
+		return err
+	}
+	for _, p := range packs {
+		c.printf("%s obligations (%s) %.12s\n", p.ID, p.Jurisdiction, p.Hash)
+		for i := range p.Duties {
+			d := &p.Duties[i]
+			mark := ""
+			if d.Shadow() {
+				mark = " (shadow)"
+			}
+			c.printf("  %-9s %-17s %-10s %-6s %-6s %s%s\n", d.ID, rule.Obligation, d.Force, d.Demand, d.Term, d.Source.Instrument, mark)
+		}
+	}
+	return nil
+}
+
+// testDuties runs the cases of obligations.
+func testDuties(fsys fs.FS) (cases int, wrong []string, err error) {
+	calendars, err := civil.BuiltIn()
+	if err != nil {
+		return 0, nil, err
+	}
+	return rule.TestDuties(fsys, calendars)
 }
 
 // loadPacks reads the shipped packs, or those of the folder that is named; none at all is an error, for it is never meant.

@@ -42,13 +42,18 @@ func NewCalendars(cs ...*Calendar) *Calendars {
 	return s
 }
 
-// BuiltIn returns the calendars that come with Duly: CN, mainland China from 2007 on.
+// BuiltIn returns the calendars that come with Duly: CN, mainland China from 2007 on, and US-FEDERAL, by its law.
 func BuiltIn() (*Calendars, error) {
 	sub, err := fs.Sub(holiday, "holiday")
 	if err != nil {
 		return nil, fmt.Errorf("built-in calendars: %w", err)
 	}
-	return LoadCalendars(sub)
+	s, err := LoadCalendars(sub)
+	if err != nil {
+		return nil, err
+	}
+	s.byName[CalendarFederalUS] = FederalUS()
+	return s, nil
 }
 
 // LoadCalendars reads a folder that has a sub-folder for each calendar, named as it in lower case, with a file for each

@@ -49,8 +49,12 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 // apply is Apply inside a transaction. Single facts make their persons dirty, so that the plan looks at them again;
 // bulk facts make whole buckets due for planning.
 func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
+	urgentCases(facts)
 	results, err := tx.Put(facts)
 	if err != nil {
+		return Applied{}, err
+	}
+	if err := e.applyCases(tx, actor, facts, results); err != nil {
 		return Applied{}, err
 	}
 	out := Applied{Results: results}
@@ -77,6 +81,11 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
 			dirty[b] = append(dirty[b], f.Owner())
 			e.fence.stop(f.Owner())
+		case duly.FactCase: // a crisis holds its borrower; no other case changes what is planned
+			if c, ok := f.(*duly.Case); ok && c.Kind == duly.CaseCrisis {
+				dirty[b] = append(dirty[b], f.Owner())
+				e.fence.stop(f.Owner())
+			}
 		}
 	}
 	for _, b := range sortedKeys(touched) {
@@ -258,6 +267,8 @@ func (e *Engine) resolveOwners(ctx context.Context, facts []duly.Fact) error {
 			f.BorrowerID = owner
 		case *duly.Touch:
 			f.BorrowerID = owner
+		case *duly.Case:
+			f.BorrowerID = owner
 		}
 	}
 	return nil
@@ -279,6 +290,8 @@ func loanOf(f duly.Fact) duly.LoanID {
 	case *duly.OptOut:
 		return f.LoanID
 	case *duly.Touch:
+		return f.LoanID
+	case *duly.Case:
 		return f.LoanID
 	}
 	return ""

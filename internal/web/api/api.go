@@ -71,6 +71,10 @@ func New(d Deps) *Handler {
 	h.handle("GET /v1/contacts/reservations/{id}", h.getReservation)
 	h.handle("POST /v1/contacts/reservations/{id}/commit", h.commitReservation)
 	h.handle("POST /v1/contacts/reservations/{id}/release", h.releaseReservation)
+	h.handle("GET /v1/cases", h.getCases)
+	h.handle("POST /v1/cases", h.postCases)
+	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
+	h.handle("GET /v1/deadlines", h.getDeadlines)
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
