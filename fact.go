@@ -27,11 +27,12 @@ const (
 	FactHold        FactKind = "hold"
 	FactTouch       FactKind = "touch"
 	FactCase        FactKind = "case"
+	FactReply       FactKind = "reply"
 )
 
 // FactKinds lists the kinds in the order in which they refer to each other: what comes later may name what comes before.
 func FactKinds() []FactKind {
-	return []FactKind{FactBorrower, FactPoint, FactLoan, FactInstallment, FactPayment, FactDebit, FactConsent, FactOptOut, FactHold, FactTouch, FactCase}
+	return []FactKind{FactBorrower, FactPoint, FactLoan, FactInstallment, FactPayment, FactDebit, FactConsent, FactOptOut, FactHold, FactTouch, FactCase, FactReply}
 }
 
 var (
@@ -46,6 +47,7 @@ var (
 	_ Fact = (*Hold)(nil)
 	_ Fact = (*Touch)(nil)
 	_ Fact = (*Case)(nil)
+	_ Fact = (*Reply)(nil)
 )
 
 func (*Borrower) FactKind() FactKind     { return FactBorrower }
@@ -59,6 +61,7 @@ func (*OptOut) FactKind() FactKind       { return FactOptOut }
 func (*Hold) FactKind() FactKind         { return FactHold }
 func (*Touch) FactKind() FactKind        { return FactTouch }
 func (*Case) FactKind() FactKind         { return FactCase }
+func (*Reply) FactKind() FactKind        { return FactReply }
 
 func (b *Borrower) Owner() BorrowerID     { return b.ID }
 func (p *ContactPoint) Owner() BorrowerID { return p.BorrowerID }
@@ -71,6 +74,7 @@ func (o *OptOut) Owner() BorrowerID       { return o.BorrowerID }
 func (h *Hold) Owner() BorrowerID         { return h.BorrowerID }
 func (t *Touch) Owner() BorrowerID        { return t.BorrowerID }
 func (c *Case) Owner() BorrowerID         { return c.BorrowerID }
+func (r *Reply) Owner() BorrowerID        { return r.BorrowerID }
 
 func (b *Borrower) FactKey() string     { return string(b.ID) }
 func (p *ContactPoint) FactKey() string { return string(p.ID) }
@@ -83,6 +87,7 @@ func (o *OptOut) FactKey() string       { return string(o.ID) }
 func (h *Hold) FactKey() string         { return string(h.ID) }
 func (t *Touch) FactKey() string        { return t.ID }
 func (c *Case) FactKey() string         { return string(c.ID) }
+func (r *Reply) FactKey() string        { return string(r.ID) }
 
 func (b *Borrower) FactVersion() int64     { return b.Version }
 func (p *ContactPoint) FactVersion() int64 { return p.Version }
@@ -95,3 +100,4 @@ func (o *OptOut) FactVersion() int64       { return o.Version }
 func (h *Hold) FactVersion() int64         { return h.Version }
 func (t *Touch) FactVersion() int64        { return t.Version }
 func (c *Case) FactVersion() int64         { return c.Version }
+func (r *Reply) FactVersion() int64        { return r.Version }

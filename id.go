@@ -21,6 +21,7 @@ type (
 	ConsentID  string
 	HoldID     string
 	CaseID     string
+	ReplyID    string // the source's own id of an inbound message
 	ContactID  string
 	AttemptID  string
 

@@ -295,5 +295,7 @@ func setVersion(f duly.Fact, v int64) {
 		f.Version = v
 	case *duly.Case:
 		f.Version = v
+	case *duly.Reply:
+		f.Version = v
 	}
 }

@@ -63,6 +63,8 @@ func (k *checker) check(f duly.Fact) {
 		k.touch(f)
 	case *duly.Case:
 		k.caseFile(f)
+	case *duly.Reply:
+		k.reply(f)
 	}
 }
 
@@ -265,6 +267,26 @@ func (k *checker) caseFile(f *duly.Case) {
 	if !f.OutcomeKnown() {
 		k.add("outcome", classOf(f.Outcome), "not a code", "small letters, digits and _, such as upheld; no words about the borrower")
 	}
+}
+
+func (k *checker) reply(f *duly.Reply) {
+	k.needID("id", string(f.ID))
+	if f.ContactID == "" {
+		k.owner(string(f.BorrowerID), string(f.LoanID))
+	} else if _, ok := f.ContactID.Bucket(); !ok {
+		k.add("contact_id", classOf(string(f.ContactID)), "not the id of a contact", "as Duly made it: the check code alone is not enough")
+	}
+	k.mayID("borrower_id", string(f.BorrowerID))
+	k.mayID("loan_id", string(f.LoanID))
+	k.mayID("point_id", string(f.PointID))
+	if !f.Channel.Known() {
+		k.add("channel", classOf(string(f.Channel)), "not a channel", "sms, email, push, im, in_app, call_prerecorded, call_ai, call_agent or letter")
+	}
+	k.short("language", f.Language, nameMax)
+	if len(f.Text) > duly.ReplyTextMax {
+		k.add("text", "text", "too long", "at most 16 KiB; what is longer belongs into a case")
+	}
+	k.instant("at", f.At, true)
 }
 
 // owner wants a borrower, or a loan whose borrower the store knows.

@@ -157,6 +157,17 @@ func decodeFact(raw []byte, kind duly.FactKind) (f duly.Fact, said duly.FactKind
 		err = dec.Decode(&v)
 		v.Case.Kind = v.CaseKind
 		f, said = &v.Case, v.Said
+	case duly.FactReply:
+		v := struct {
+			Said    duly.FactKind `json:"kind"`
+			Meaning *struct{}     `json:"meaning,omitempty"` // worked out, never told
+			duly.Reply
+		}{}
+		err = dec.Decode(&v)
+		if err == nil && v.Meaning != nil {
+			err = errors.New("meaning is worked out")
+		}
+		f, said = &v.Reply, v.Said
 	}
 	if err == nil && trailing(dec) {
 		err = errors.New("text after the object")
@@ -272,6 +283,8 @@ func tidy(f duly.Fact) {
 		utc(&f.At)
 	case *duly.Case:
 		utc(&f.OpenedAt, &f.DoneAt)
+	case *duly.Reply:
+		utc(&f.At)
 	}
 }
 

@@ -81,6 +81,9 @@ func Intents() []Intent {
 // Known reports whether i is one of the intents above.
 func (i Intent) Known() bool { return slices.Contains(Intents(), i) }
 
+// Person reports whether a person reads what has this intent, as a rule.
+func (i Intent) Person() bool { return i.Known() && meanings[rank(i)].person }
+
 // Message is an inbound text and what is known of it.
 type Message struct {
 	Text     string
