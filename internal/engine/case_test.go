@@ -124,8 +124,10 @@ func TestDeadlineOrder(t *testing.T) {
 		want string
 	}{
 		{w.at(0, "08:00"), engine.DueQuery{}, "K1 CN-25 false, K2 CN-21 false"},
-		{w.at(0, "08:00"), engine.DueQuery{Within: 6 * 24 * time.Hour}, ""},
-		{w.at(0, "08:00"), engine.DueQuery{Within: 7 * 24 * time.Hour}, "K1 CN-25 false"},
+		{w.at(0, "08:00"), engine.DueQuery{Within: 5 * 24 * time.Hour}, ""},
+		{w.at(0, "08:00"), engine.DueQuery{Within: 6 * 24 * time.Hour}, "K1 CN-25 false"},
+		{w.at(6, "08:00"), engine.DueQuery{Within: 15 * time.Hour}, ""},
+		{w.at(6, "08:00"), engine.DueQuery{Within: 16 * time.Hour}, "K1 CN-25 false"},
 		{w.at(6, "23:59"), engine.DueQuery{Overdue: true}, ""},
 		{w.at(7, "00:00"), engine.DueQuery{Overdue: true}, "K1 CN-25 true"},
 		{w.at(7, "00:00"), engine.DueQuery{Limit: 1}, "K1 CN-25 true"},
