@@ -267,7 +267,7 @@ func (e *Engine) Cases(ctx context.Context, b duly.BorrowerID, done bool, limit 
 // DueQuery says which duties are asked for.
 type DueQuery struct {
 	Borrower duly.BorrowerID // "" asks for those of all
-	Within   time.Duration   // whose time runs out within so long; 0 asks for all
+	Within   time.Duration   // whose time runs out within so long, whole days to the end of the lender's last; 0 asks for all
 	Overdue  bool            // only those whose time has run out
 	Limit    int             // 0 is DueMax
 }
@@ -305,6 +305,8 @@ func (e *Engine) Deadlines(ctx context.Context, now time.Time, q DueQuery) ([]Du
 	switch {
 	case q.Overdue:
 		until = now
+	case q.Within > 0 && q.Within%(24*time.Hour) == 0: // days are whole: what is due on the last of them is meant too
+		until = e.Today(now.Add(q.Within)).Add(1).At(0, e.cfg.Location)
 	case q.Within > 0:
 		until = now.Add(q.Within)
 	}

@@ -10,6 +10,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/audit"
 	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/rule"
 	"github.com/dulyhq/duly/internal/store"
 	"github.com/dulyhq/duly/internal/store/storetest"
 )
@@ -124,8 +125,10 @@ func TestDeadlineOrder(t *testing.T) {
 		want string
 	}{
 		{w.at(0, "08:00"), engine.DueQuery{}, "K1 CN-25 false, K2 CN-21 false"},
-		{w.at(0, "08:00"), engine.DueQuery{Within: 6 * 24 * time.Hour}, ""},
-		{w.at(0, "08:00"), engine.DueQuery{Within: 7 * 24 * time.Hour}, "K1 CN-25 false"},
+		{w.at(0, "08:00"), engine.DueQuery{Within: 5 * 24 * time.Hour}, ""},
+		{w.at(0, "08:00"), engine.DueQuery{Within: 6 * 24 * time.Hour}, "K1 CN-25 false"},
+		{w.at(6, "08:00"), engine.DueQuery{Within: 15 * time.Hour}, ""},
+		{w.at(6, "08:00"), engine.DueQuery{Within: 16 * time.Hour}, "K1 CN-25 false"},
 		{w.at(6, "23:59"), engine.DueQuery{Overdue: true}, ""},
 		{w.at(7, "00:00"), engine.DueQuery{Overdue: true}, "K1 CN-25 true"},
 		{w.at(7, "00:00"), engine.DueQuery{Limit: 1}, "K1 CN-25 true"},
@@ -247,5 +250,81 @@ func TestCaseRefused(t *testing.T) {
 	}
 	if _, err := w.e.FindHold(t.Context(), "B1", duly.CrisisHoldID("K1")); duly.CodeOf(err) != duly.NotFound {
 		t.Errorf("hold: got %v, want none", err)
+	}
+}
+
+// clocks is a pack whose duties ask for what is known of the lender and of the case, and for a calendar that is not there.
+const clocks = `id: own
+version: "1"
+jurisdiction: CN
+obligations:
+  - id: X-1
+    title: {zh: 甲, en: One}
+    force: law
+    on: [dispute]
+    if: {lender: [card_issuer], role: [first_party], oral: true}
+    within: P5D
+    source: {instrument: Act, read: primary, checked_on: 2026-11-23, reviewer: null}
+  - id: X-2
+    title: {zh: 乙, en: Two}
+    force: law
+    on: [dispute]
+    within: P5BD
+    calendar: nowhere
+    source: {instrument: Act, read: primary, checked_on: 2026-11-23, reviewer: null}
+  - id: X-3
+    title: {zh: 丙, en: Three}
+    force: law
+    on: [dispute]
+    keep: P1Y
+    source: {instrument: Act, read: primary, checked_on: 2026-11-23, reviewer: null}
+`
+
+// What sort of lender it is decides which duties it has; where nobody says, they come with their condition. A duty without a
+// day is listed first and is not overdue.
+func TestCaseInputs(t *testing.T) {
+	t.Parallel()
+	own, err := rule.ParseDuties("own.yaml", []byte(clocks))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind    string
+		channel duly.Channel
+		want    string
+	}{
+		{"card_issuer", duly.ChannelAgent, "[X-2 NO DAY] [X-1] [X-3]"},
+		{"card_issuer", duly.ChannelEmail, "[X-2 NO DAY] [X-3]"},
+		{"bank", duly.ChannelAgent, "[X-2 NO DAY] [X-3]"},
+		{"agency", duly.ChannelAgent, "[X-2 NO DAY] [X-3]"},
+		{"", duly.ChannelAgent, "[X-2 NO DAY] [X-1 if lender is card_issuer and role is first_party] [X-3]"},
+	} {
+		w := newWorld(t, storetest.Open(t, "sqlite"))
+		w.e = w.engine(ladder, engine.Config{Location: w.loc, LenderKind: c.kind, FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 1}, own)
+		w.apply(w.at(-10, "08:00"), person("B1")...)
+		k := complaint("B1", "K1", w.at(-9, "08:00"))
+		k.Kind, k.Channel = duly.CaseDispute, c.channel
+		w.apply(w.at(-9, "08:00"), k)
+		due, err := w.e.Deadlines(t.Context(), w.at(-8, "08:00"), engine.DueQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range due {
+			s := d.Rule
+			if d.If != "" {
+				s += " if " + d.If
+			}
+			if d.Lack == rule.CodeCalendar && d.DueAt.IsZero() && !d.Overdue {
+				s += " NO DAY"
+			}
+			got = append(got, "["+s+"]")
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%q by %s: got %s, want %s", c.kind, c.channel, s, c.want)
+		}
+		if left, err := w.e.Deadlines(t.Context(), w.at(400, "08:00"), engine.DueQuery{Borrower: "B1"}); err != nil || slices.ContainsFunc(left, func(d engine.Due) bool { return d.Rule == "X-3" }) {
+			t.Errorf("after a year: got %v, %v, want nothing to be kept", left, err)
+		}
 	}
 }

@@ -515,6 +515,42 @@ func TestOccurrences(t *testing.T) {
 	}
 }
 
+// The manual names every event with its other names, every input and every obligation that is shipped, in both languages.
+func TestManualOfDeadlines(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"deadlines.md", "zh-CN/deadlines.md"} {
+		src, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(src)
+		want := func(format string, args ...any) {
+			t.Helper()
+			if s := fmt.Sprintf(format, args...); !strings.Contains(text, s) {
+				t.Errorf("docs/%s does not name %s", page, s)
+			}
+		}
+		for _, o := range rule.Occurrences() {
+			want("| `%s` |", o.Event)
+			for _, name := range o.Also {
+				want("`%s`", name)
+			}
+		}
+		for _, in := range rule.Inputs() {
+			want("`%s`", in.Name)
+			for _, w := range in.Words {
+				want("`%s`", w)
+			}
+		}
+		for _, p := range shippedDuties(t) {
+			for i := range p.Duties {
+				want("| %s | %s |", p.Duties[i].ID, p.ID)
+				want("%s |", p.Duties[i].Term)
+			}
+		}
+	}
+}
+
 // FuzzParseDuties holds that no text makes ParseDuties panic, and that what loads gives deadlines after their event.
 func FuzzParseDuties(f *testing.F) {
 	for _, name := range []string{"cn-mainland", "us-tcpa", "eu-core", "ng-fccpc"} {

@@ -18,10 +18,10 @@ type Occurrence struct {
 
 // occurrences is the one table of events. A case of a kind that is named like an event starts its clocks when opened.
 var occurrences = []Occurrence{
-	{"opt_out", "the borrower refused messages or calls", "借款人拒收信息或来电", []string{"optout", "opt_out_request", "stop_request"}},
-	{"consent_revoked", "a consent was withdrawn", "撤回同意", []string{"revocation", "consent_withdrawn"}},
+	{"opt_out", "the borrower refused messages or calls", "借款人拒收信息或来电", []string{"optout", "opt_out_request", "stop_request", "stop"}},
+	{"consent_revoked", "a consent was withdrawn", "撤回同意", []string{"revocation", "consent_revocation", "consent_withdrawn", "consent_withdrawal"}},
 	{"consent_ended", "a consent came to its end", "同意终止", nil},
-	{"objection", "the borrower objected to data or to its use", "借款人提出异议", []string{"credit_objection", "credit_report_objection", "credit_dispute"}},
+	{"objection", "the borrower objected to data or to its use", "借款人提出异议", []string{"credit_objection", "credit_report_objection", "credit_dispute", "credit_bureau_objection"}},
 	{"access_request", "the borrower asked for their data", "借款人要求查阅个人信息", []string{"dsar", "subject_access_request", "data_request"}},
 	{"correction", "the borrower asked to have data corrected", "借款人要求更正信息", []string{"rectification", "correction_request"}},
 	{"erasure", "the borrower asked to have data deleted", "借款人要求删除信息", []string{"erasure_request", "deletion_request"}},
@@ -36,16 +36,16 @@ var occurrences = []Occurrence{
 	{"validation_notice", "the borrower received the validation notice", "借款人收到债务确认通知", []string{"validation_information", "validation_received"}},
 	{"credit_notice", "the borrower was told before a debt is reported", "报送征信前已告知", []string{"adverse_credit_notice", "debt_notice", "debt_notice_sent"}},
 	{"adverse_report", "negative data was given to a credit bureau", "已向征信机构报送不良信息", []string{"negative_information", "negative_report", "furnishing"}},
-	{"adverse_record", "what adverse data tells of has ended", "不良行为或事件终止", []string{"adverse_data", "adverse_event_end", "adverse_record_end"}},
+	{"adverse_record", "what adverse data tells of has ended", "不良行为或事件终止", []string{"adverse_data", "adverse_event_end", "adverse_record_end", "adverse_data_end", "negative_record"}},
 	{"crb_notice", "notice of a listing at a credit reference bureau was given", "已通知将列入征信", []string{"crb_listing_notice", "listing_notice"}},
 	{"breathing_space", "a breathing space began", "债务喘息期开始", []string{"moratorium", "breathing_space_start", "breathing_space_standard"}},
 	{"mental_health_crisis", "treatment of a mental health crisis ended", "精神健康危机治疗结束", []string{"crisis_treatment_end", "treatment_end", "mental_health_crisis_end"}},
 	{"debt_adviser", "a debt adviser began to prepare a plan", "债务顾问开始制定方案", []string{"debt_adviser_engaged", "debt_counsellor"}},
-	{"suspension", "the borrower asked for a pause: disaster, illness, death in the family", "借款人因灾害、疾病、丧亲申请暂停", []string{"collection_suspension", "suspension_request", "hospitalisation", "disaster", "bereavement"}},
+	{"suspension", "the borrower asked for a pause: disaster, illness, death in the family", "借款人因灾害、疾病、丧亲申请暂停", []string{"collection_suspension", "suspension_request", "hospitalisation", "hospitalization", "disaster", "bereavement"}},
 	{"plan_agreed", "a payment plan was agreed", "达成还款方案", []string{"payment_plan", "payment_plan_agreed", "repayment_plan"}},
 	{"place_restriction", "the borrower asked not to be called at a place, such as work", "借款人要求不致电某处，如单位", []string{"work_call_request", "place_request"}},
 	{"number_check", "a number was last checked or confirmed", "号码最近一次核验", []string{"number_verified", "reassigned_number_check"}},
-	{"impact_assessment", "an impact assessment was made", "完成个人信息保护影响评估", []string{"pia", "dpia", "assessment"}},
+	{"impact_assessment", "an impact assessment was made", "完成个人信息保护影响评估", []string{"pia", "pipia", "dpia", "assessment"}},
 	{"agency_evaluation", "a collection agency was evaluated", "完成对催收机构的评估", []string{"vendor_evaluation"}},
 }
 
@@ -54,7 +54,7 @@ func Occurrences() []Occurrence { return occurrences }
 
 // FindEvent returns the event of a name, or of one of the other names it goes by; "" if there is none.
 func FindEvent(name string) Event {
-	name = strings.ToLower(strings.TrimSpace(name))
+	name = strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(strings.TrimSpace(name)))
 	for _, o := range occurrences {
 		if string(o.Event) == name || slices.Contains(o.Also, name) {
 			return o.Event

@@ -56,7 +56,7 @@ func TestCases(t *testing.T) {
 		same("at most one", rows(t, w.get("/v1/cases?limit=1", http.StatusOK), "cases", "id"), []string{id})
 		same("of another", rows(t, w.get("/v1/cases?borrower=B2&all=true", http.StatusOK), "cases", "id"), []string{})
 		same("deadlines", rows(t, w.get("/v1/deadlines", http.StatusOK), "deadlines", "rule"), []string{"CN-25"})
-		same("in 9 days", rows(t, w.get("/v1/deadlines?within=9d&borrower=B1", http.StatusOK), "deadlines", "rule"), []string{})
+		same("in 8 days", rows(t, w.get("/v1/deadlines?within=8d&borrower=B1", http.StatusOK), "deadlines", "rule"), []string{})
 		same("overdue", rows(t, w.get("/v1/deadlines?overdue=true", http.StatusOK), "deadlines", "rule"), []string{})
 		w.at(7, 0)
 		same("overdue a week later", rows(t, w.get("/v1/deadlines?overdue=true", http.StatusOK), "deadlines", "overdue"), []string{"true"})
