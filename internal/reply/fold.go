@@ -142,6 +142,9 @@ func word(w string) string {
 	if strings.HasSuffix(base, "n") && tail == "t" {
 		return strings.TrimSuffix(base, "n") + " not"
 	}
+	if tail == "d" && !pronouns[base] {
+		return base + tail // zelle'd
+	}
 	if s, ok := contractions[tail]; ok {
 		return base + s
 	}

@@ -12,6 +12,7 @@ var rewrites = []struct {
 	{compile(`(?:从|自)?(?:今天|现在|今|即日)(?:起|开始|以后|往后)|今后|往后|(?:^|[,.!?;\n你请])以后`), " 此后 "},
 	{compile(`(?:你们|他们|贵|催收|外包|第三方|贷款|小贷|金融|这)(?:家|个)?公司`), "你们"},
 	{compile(`剩下`), "剩余"},
+	{compile(`\bwith/`), "with"},
 	{compile(`[, ]+((?:行|可以|成|中|能|ok)(?:吗|不|么|嘛|不行|吧\?))`), "$1"},
 	{compile(`\b(?:can|could|will|would|do) not you stop\b`), "stop"},
 	{compile(`\bhow (?:do|can|could|would|should|to) (?:i |we )?(?:unsubscribe|opt out|get (?:off|out of) (?:this|your|the) (?:\w+ )?list)\b`), "unsubscribe"},
@@ -33,6 +34,7 @@ var notRefusing = []*pattern{
 	compile(`{ban}(?:要)?(?:再)?(?:忘|停|漏|断|错过|取消|退订|退定|中断|误会|挂|屏蔽|拉黑|删){rest}`),
 	compile(`(?:不会|没有?|没说要?|没想|不是要?|并非|不想要?|不打算|并不|不需要|不必|没让你们?|谁说要?|没申请)(?:要)?(?:取消)?(?:退订|退定|拒收|屏蔽|拉黑|取消)(?:短信|提醒|通知)?`),
 	compile(`(?:^|[^能以])不(?:要|想|会|打算|用|需要|必|再)?(?:退订|退定|拒收)`),
+	compile(`(?:退订|拒收)的不是|{ban}(?:打官司|打架|打折|打扰到|发火|发脾气|发愁|发律师函|发工资|打工|打算)`),
 	compile(`(?:取消|撤销)(?:退订|拒收)|(?:恢复|重新)(?:订阅|发送|接收|提醒)`),
 	compile(`(?:退订|退定|取消)(?:了)?(?:机票|车票|火车票|高铁|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|金|这单|旅行|旅游|健身|保险|自动扣款|代扣)`),
 	compile(`(?:机票|车票|火车票|高铁票|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|保险)(?:的)?(?:退订|退定|取消)`),
@@ -102,7 +104,7 @@ var refusals = []rule{
 	say("leave_me_alone", `\bleave (?:me|us) (?:the (?:hell|fuck|heck) )?alone\b|\blose (?:my|this) number\b|\bgo away\b|\bget lost\b|\b(?:fuck|piss|buzz|back|f) off\b|\blet me be\b|\bknock it off\b|\bcut it out\b|\bgive it a rest\b|\blay off\b`).asks(scopeAll),
 	say("off_the_list", `\b(?:remove|take|delete|drop|scrub|erase|get) (?:me|us|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))(?: \w+)? (?:off|from|out)\b|\b(?:remove|delete|erase) (?:me|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))\b|\bdo not call list\b|\boff (?:of )?(?:this|your|the) (?:\w+ )?list\b|\bnumber\b[^.!\n]{0,12}[.?!,;] ?(?:remove|delete|erase) it\b`).asks(scopeAll),
 	say("withdraws_consent", `\b(?:revok|withdraw|rescind)\w* (?:my |any |all |prior |of )*(?:consent|permission|authori[sz]ation)|\b(?:you )?(?:do not|no longer) have (?:my )?(?:consent|permission) to|\b(?:never|not) (?:gave|give|given|grant\w*)(?: \w+){0,2} (?:permission|consent|authori[sz]ation)`).asks(scopeAll),
-	say("refuses_all_zh", `{neg}(?:再|老|总|继续|天天|一直|整天|来|主动|随便|对我|跟我|和我|向我|给我|被|任何形式的?|任何方式|任何|一切|你们|以|通过|用|的){0,4}(?:联系|联络|骚扰|打扰|打搅|烦|找|轰炸|纠缠|催收)(?:我|了|$|[,.!?;\n]|和我|本人|到我|这个|此)`).asks(scopeAll),
+	say("refuses_all_zh", `{neg}(?:再|老|总|继续|天天|一直|整天|来|主动|随便|对我|跟我|和我|向我|给我|被|与我|任何形式的?|任何方式|任何|一切|你们|以|通过|用|的){0,4}(?:联系|联络|骚扰|打扰|打搅|烦|找|轰炸|纠缠|催收)(?:我|了|$|[,.!?;\n]|和我|本人|到我|这个|此)`).asks(scopeAll),
 	say("leave_me_alone_zh", `(?:别|不要|少)(?:再|老|总|来|总是|老是)*(?:烦|吵)(?:我|人|到)?|(?:勿|免打)扰|让我(?:清静|清净|安静)|还我清静|放过我|离我远|到此为止|(?:^|[,.!;\n])滚(?:蛋|开|远点|吧)?(?:$|[,.!;\n])|不想再?(?:看到|听到|见到)你们|拉黑|别再来`).asks(scopeAll),
 	say("off_the_list_zh", `(?:把|将)?(?:我|本人|这个号码?|此号码?)(?:的)?(?:号码?|手机号码?|电话号?码?|信息|联系方式|资料|名字)?(?:从)?{gap}(?:删除|删掉|删了|移除|移出|剔除|去掉|清除|踢出)|(?:删除|删掉|移除|清除|注销)(?:掉)?(?:我|本人)(?:的)?(?:个人)?(?:号码?|手机号?|电话|信息|联系方式|资料)`).asks(scopeAll),
 	say("withdraws_consent_zh", `(?:撤回|撤销|收回|取消)(?:我的?|对你们的?|之前的?)?(?:联系)?(?:同意|授权|许可)|(?:不同意|没同意|没有?授权)(?:你们)?(?:再)?(?:联系|发|打)`).asks(scopeAll),
@@ -128,14 +130,18 @@ var refusals = []rule{
 	say("enough_zh", `消停(?:点|会|一下|些|$|[,.!?;\n])|适可而止|够了没`),
 	say("stop_urging_zh", `(?:别|不要|不用|甭|少|无需|不必|不需要|不想|请勿)(?:再|老|总|天天|一直|老是|总是|你们|被|来|这样|这么)*(?:给我|跟我|对我)?(?:发)?{urgezh}`).soft(),
 	say("only_by", ``).onlyBy(),
+	say("sounds_like_refusing", `\b(?:stop|stopping|quit|cease|halt|no (?:more|further)|enough|done with|sick of getting|tired of getting)\b[^.!?;\n]{0,40}\b(?:text|texts|texting|calls?|calling|messag\w*|contact\w*|emails?|emailing|reminders?|robo)\b`).asks(guessRule),
+	say("sounds_like_refusing_zh", `(?:别|不要|停止|禁止|甭|勿|拒绝|不准|不许)[^,.!?;\n]{0,12}(?:打|发|联系|短信|电话|信息|消息|催|骚扰|通知)`).asks(guessRule),
 	say("no_need", `\bno need (?:to|for) (?:{reach}|{ger}|{thing}|any|more|the)`).soft(),
 }
 
-// softRule names the refusals that people also say who mean "I have heard you": with a promise they are the promise.
+// The rules that are read in a way of their own. softRule marks the refusals that people also say who mean "I have heard you": with a promise they are the promise. guessRule
+// marks the last resort: a word of refusing near a word of contact is acted on, and a person reads it.
 const (
 	softRule   = "stop_urging"
 	onlyRule   = "only_by"
 	ratherRule = "rather_than"
+	guessRule  = "sounds_like_refusing"
 )
 
 func (r rule) soft() rule { r.scope = softRule; return r }
@@ -156,7 +162,7 @@ var mediaKeys = []struct {
 	words *pattern
 }{
 	{"sms", compile(`\b(?:text|texts|texted|texting|sms|smses|smsing)\b|短信`)},
-	{"calls", compile(`\b(?:call|calls|called|calling|phone|phoned|phoning|phonecalls?|ring|ringing|dial|dialing|dialling|robocalls?|robocalling|voicemails?)\b|打电话|电话|来电|致电|拨打|拨号|呼叫|外呼|呼我|语音|打给|打来|打过来|打我|打了|再打|(?m:打$)|call`)},
+	{"calls", compile(`\b(?:call|calls|called|calling|phone|phoned|phoning|phonecalls?|ring|ringing|dial|dialing|dialling|robocalls?|robocalling|voicemails?)\b|打电话|电话|来电|致电|拨打|拨号|呼叫|外呼|呼我|语音|打给|打来|打过来|打我|打了|打啦|再打|(?m:打$)|call`)},
 	{"email", compile(`\b(?:email|emails|emailed|emailing)\b|邮件`)},
 	{"im", compile(`\b(?:whatsapp|whatsapping|wechat|dm|dming)\b|微信|加我|line`)},
 	{"push", compile(`\bpush\b|推送`)},
@@ -188,7 +194,7 @@ func refuse(rest string, m Message) (finding, bool) {
 		case ratherRule:
 			f.scope = channelsIn(from[at[0]:at[1]], m)
 		default:
-			f.scope, f.unsure = scopeOf(from, m), r.scope == softRule
+			f.scope, f.unsure = scopeOf(from, m), r.scope == softRule || r.scope == guessRule
 		}
 		if everything.in(wanted) {
 			f.scope = []string{scopeAll}
