@@ -57,7 +57,7 @@ func promise(text string, m Message) (finding, bool) {
 		}
 		found = true
 		f.rule, f.day = rule, day
-		f.unsure = !clear || rule == "payday" || doubts.in(c) || vagueDay.in(c)
+		f.unsure = !clear || rule == "payday" || doubts.in(text) || vagueDay.in(c)
 	}
 	if !found && onlyDays(text) && slices.ContainsFunc(days, ahead) {
 		day, _ := pick(days, len(days)-1)

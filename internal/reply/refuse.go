@@ -39,7 +39,7 @@ var notRefusing = []*pattern{
 	compile(`(?:退订|退定|取消)(?:了)?(?:机票|车票|火车票|高铁|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|金|这单|旅行|旅游|健身|保险|自动扣款|代扣)`),
 	compile(`(?:机票|车票|火车票|高铁票|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|保险)(?:的)?(?:退订|退定|取消)`),
 	compile(`(?:不用|不必)(?:再)?(?:给我)?回(?:我)?(?:电话|电|复|短信|信)(?:了)?`),
-	compile(`不用谢|不要紧|不要脸|不要钱|不想(?:欠|逾期|拖|影响|失信|上征信)|别急|别担心|不用担心|不要误会|不好意思|不要求|别人|特别|分别|级别|性别|不用(?:再)?等`),
+	compile(`(?:不要|别|不用)(?:担心|着急|急|怕|慌|误会|担忧|紧张|生气|介意|客气|多想)|不用谢|不要紧|不要脸|不要钱|不想(?:欠|逾期|拖|影响|失信|上征信)|别急|别担心|不用担心|不要误会|不好意思|不要求|别人|特别|分别|级别|性别|不用(?:再)?等`),
 	compile(`(?:没|没有|未|收不到|怎么没|为什么没|为啥没|怎么不|为什么不|为啥不|怎么还不|还没|从来没){gap4}(?:收到|接到|给我发|发短信|打电话|联系我|提醒|通知)`),
 	compile(`(?:电话|手机)(?:停机|坏了|丢了|没电|欠费|打不通|没接到|没听到|静音)`),
 	compile(`{ban}{gap}(?:泄露|泄漏|透露|公开|曝光|出卖|倒卖|上报|上征信|报征信|起诉|收费|扣款|扣钱|影响){rest}`),
@@ -90,6 +90,7 @@ var (
 		compile(`(?:回复?|发送?)?"?\b(?:td|stop)\b"?(?:了|后|以后|之后)?(?:是什么|什么意思|是啥|啥意思|干嘛|有什么用|会怎么样|会怎样|会不会|是不是)[^.!?;\n]*`),
 		compile(`\b(?:do|should|would|must|can|may|will|does|did|am) (?:i|we|it|this|that|replying|texting|sending|someone)(?: have| need| get| supposed)?(?: to)?(?: \w+){0,3} "?(?:stop|opt out|unsubscribe|opting out|unsubscribing|"?stop"?)\b(?:"|\b)[^.!?;\n]*\?`),
 		compile(`\b(?:what (?:happens|does|if|would happen|will happen|is)|is (?:it|this)|if i|when i)(?: \w+){0,5} "?(?:stop|opt out|opting out|unsubscribe|unsubscribing)\b[^.!;\n]*\?`),
+		compile(`\b(?:will|would) (?:you|it|they|the \w+) stop\b[^.!;\n]*\bif (?:i|we)\b[^.!;\n]*\?`),
 		compile(`\b(?:does|will|would|is) "?(?:stop|opting out|unsubscribing|opt out)"?(?: \w+){1,9}\?`),
 	}
 	saidBefore = compile(`(?:我|已经?|早就?|都|刚|刚刚|明明|昨天|上次)[^,.!?;\n]{0,4}(?:回复?|发|按要求回复?)(?:了|过)?"?(?:td|t|r|n|退订|stop)\b?(?:退订)?(?:了|过)?|` +
@@ -115,7 +116,7 @@ var refusals = []rule{
 	say("not_allowed", `\b(?:not|no longer|never) (?:be )?(?:allowed|permitted|authori[sz]ed|welcome|supposed) to (?:{reach}|{ger})\b`),
 	say("unwelcome", `\b(?:{thing}|texting|calling|emailing) (?:are |is |am )?not (?:ok|okay|welcome|wanted|allowed|acceptable|appreciated)\b|\b(?:did|have) not (?:ask|sign(?:ed)? up|subscribe|opt in|request) (?:for|to) (?:the |these |this |any |your |all )*{thing}|\b(?:chill|ease up|let up) (?:with|on) (?:the |these |your |all )*{thing}`),
 	say("does_not_want", `\b(?:do not|no longer|never|not) (?:want|wish|consent|agree|need|care|would like|interested in|ok with|authorize)\b[^.!?;,\n]{0,25}\b(?:{thing}|called|texted|messaged|emailed|phoned|call|text|message|calling|texting|messaging|emailing|reminding|reminded|phone)\b`),
-	say("rather_than", `\b(?:instead of|rather than|not by) (?:{ger}|{thing}|phone|by phone)\b`).asks(ratherRule),
+	say("rather_than", `\b(?:instead of|rather than|not by) (?:{ger}|{thing}|phone|by phone)\b`).reads(ratherThan),
 	say("block_you", `\b(?:i|am|will|have) (?:am |going to |be |have )?block(?:ing|ed)? (?:you|this|your)\b`).asks(scopeAll),
 	say("turn_off", `\b(?:turn|switch|shut) off (?:the |these |all |your |my )*{thing}|\b(?:cancel|end|discontinue|disable|deactivate) (?:the |these |all |your |my |any |this |text |sms )*{thing}\b|\bget off (?:this|your|the) (?:\w+ )?list|\bhow (?:do|can|to|would) (?:i |we )?(?:get (?:off|out of|rid of)|stop)\b`),
 	say("asked_to_stop", `\b(?:want|wants|need|needs|like|tell|told|asked|ask|get|make|has|have|must|ought|got|asking|telling|begging)(?: \w+){0,4} to stop ?(?:$|[.!?,;\n]|now|immediately|this|it|right|all|already)`),
@@ -128,28 +129,14 @@ var refusals = []rule{
 	say("enough_zh", `(?:此后)[^,.!?;\n]{0,4}{neg}{gap}(?:打|发|联系|找|催|提醒)`),
 	say("turn_off_zh", `(?:关闭|关掉|关了|取消|停掉|停了|停止|终止|暂停|撤掉|去掉){gap}(?:短信|提醒|通知|推送|消息|电话|邮件|催收|外呼)|(?:短信|提醒|通知|推送|消息|电话|邮件)(?:服务|功能)?(?:帮我|给我|请|麻烦|能不能|可不可以|能|可以|可否)*(?:关闭|关掉|关了|取消|停掉|停了)|(?:怎么|如何|怎样)(?:才能)?(?:不再?收|取消|关闭|退出|停止|不收到)`),
 	say("enough_zh", `消停(?:点|会|一下|些|$|[,.!?;\n])|适可而止|够了没`),
-	say("stop_urging_zh", `(?:别|不要|不用|甭|少|无需|不必|不需要|不想|请勿)(?:再|老|总|天天|一直|老是|总是|你们|被|来|这样|这么)*(?:给我|跟我|对我)?(?:发)?{urgezh}`).soft(),
-	say("only_by", ``).onlyBy(),
-	say("sounds_like_refusing", `\b(?:stop|stopping|quit|cease|halt|no (?:more|further)|enough|done with|sick of getting|tired of getting)\b[^.!?;\n]{0,40}\b(?:text|texts|texting|calls?|calling|messag\w*|contact\w*|emails?|emailing|reminders?|robo)\b`).asks(guessRule),
-	say("sounds_like_refusing_zh", `(?:别|不要|停止|禁止|甭|勿|拒绝|不准|不许)[^,.!?;\n]{0,12}(?:打|发|联系|短信|电话|信息|消息|催|骚扰|通知)`).asks(guessRule),
-	say("no_need", `\bno need (?:to|for) (?:{reach}|{ger}|{thing}|any|more|the)`).soft(),
+	say("stop_urging_zh", `(?:别|不要|不用|甭|少|无需|不必|不需要|不想|请勿)(?:再|老|总|天天|一直|老是|总是|你们|被|来|这样|这么)*(?:给我|跟我|对我)?(?:发)?{urgezh}`).reads(soft),
+	say("only_by", onlyByPattern).reads(onlyNamed),
+	say("sounds_like_refusing", `\b(?:stop|stopping|quit|cease|halt|no (?:more|further)|enough|done with|sick of getting|tired of getting)\b[^.!?;\n]{0,40}\b(?:text|texts|texting|calls?|calling|messag\w*|contact\w*|emails?|emailing|reminders?|robo)\b`).reads(guess),
+	say("sounds_like_refusing_zh", `(?:别|不要|停止|禁止|甭|勿|拒绝|不准|不许)[^,.!?;\n]{0,12}(?:打(?:$|[^款钱工算开])|发(?:$|[^工薪票火现生])|联系|短信|电话|信息|消息|催|骚扰|通知)`).reads(guess),
+	say("no_need", `\bno need (?:to|for) (?:{reach}|{ger}|{thing}|any|more|the)`).reads(soft),
 }
 
-// The rules that are read in a way of their own. softRule marks the refusals that people also say who mean "I have heard you": with a promise they are the promise. guessRule
-// marks the last resort: a word of refusing near a word of contact is acted on, and a person reads it.
-const (
-	softRule   = "stop_urging"
-	onlyRule   = "only_by"
-	ratherRule = "rather_than"
-	guessRule  = "sounds_like_refusing"
-)
-
-func (r rule) soft() rule { r.scope = softRule; return r }
-
-func (r rule) onlyBy() rule {
-	r.pattern, r.scope = compile(onlyByPattern), onlyRule
-	return r
-}
+func (r rule) reads(as reading) rule { r.reading = as; return r }
 
 const onlyByPattern = `\bonly (?:contact|reach|communicate|talk|respond|reply|write)[^.!?;,\n]{0,20}\b(?:by|via|through|in|on|using) (?:email|text|sms|mail|writing|letter|phone|whatsapp|wechat)\b|` +
 	`\b(?:contact|reach|communicate|communication|correspond\w*|contacted)[^.!?;,\n]{0,25} (?:by|via|through|in|on) (?:an? )?(?:email|text|sms|mail|writing|letter|phone|whatsapp|wechat)s?(?: messages?)? only\b|` +
@@ -174,34 +161,36 @@ func refuse(rest string, m Message) (finding, bool) {
 	wanted := withoutWanted(rest)
 	for i := range refusals {
 		r := &refusals[i]
-		at := r.pattern.find(wanted)
-		from := wanted
-		if r.scope == onlyRule || r.scope == ratherRule {
-			at, from = r.pattern.find(rest), rest
+		text := wanted
+		if r.reading == onlyNamed || r.reading == ratherThan {
+			text = rest
 		}
+		at := r.pattern.find(text)
 		if at == nil {
 			continue
 		}
-		f := finding{intent: OptOut, rule: r.name, soft: r.scope == softRule}
-		switch r.scope {
-		case scopeAll:
-			f.scope = []string{scopeAll}
-			if byMedia.in(from[at[0]:]) {
-				f.scope = scopeOf(from, m)
-			}
-		case onlyRule:
-			f.scope, f.unsure = others(from[at[0]:at[1]]), true
-		case ratherRule:
-			f.scope = channelsIn(from[at[0]:at[1]], m)
-		default:
-			f.scope, f.unsure = scopeOf(from, m), r.scope == softRule || r.scope == guessRule
-		}
+		f := finding{intent: OptOut, rule: r.name, soft: r.reading == soft}
+		f.unsure = r.reading == soft || r.reading == guess || r.reading == onlyNamed
+		f.scope = r.refused(text, at, m)
 		if everything.in(wanted) {
 			f.scope = []string{scopeAll}
 		}
 		return f, true
 	}
 	return finding{}, false
+}
+
+// refused returns the channels that a rule met at a place of a text refuses.
+func (r *rule) refused(text string, at []int, m Message) []string {
+	switch {
+	case r.reading == onlyNamed:
+		return others(text[at[0]:at[1]])
+	case r.reading == ratherThan:
+		return channelsIn(text[at[0]:at[1]], m)
+	case r.scope == scopeAll && !byMedia.in(text[at[0]:]):
+		return []string{scopeAll}
+	}
+	return scopeOf(text, m)
 }
 
 var (
