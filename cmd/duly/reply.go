@@ -2,12 +2,16 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/app"
 	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/reply"
 )
 
@@ -47,7 +51,7 @@ func (c *command) replyCommand() *cobra.Command {
 	f.StringVar(&date, "date", "", "the `day` it came; today if left out")
 	f.StringVar(&channel, "channel", "", "the `channel` it came by; sms if left out")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(classify)
+	cmd.AddCommand(c.takeCommand(), classify)
 	return cmd
 }
 
@@ -90,4 +94,89 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+func (c *command) takeCommand() *cobra.Command {
+	var r duly.Reply
+	var at string
+	var asJSON bool
+	take := &cobra.Command{
+		Use: "take BORROWER TEXT…", Short: "Take in what a borrower wrote: what makes contact less is done at once, the rest is a case",
+		Long: "Works out what the text means and does, in one transaction, whatever makes contact less: a refusal, a hold, an address\n" +
+			"that is retired. The rest opens a case for a person. Programs use POST /v1/replies.",
+		Example: "  duly reply take D000001 别再给我打电话了 --channel sms --point mobile\n  duly reply take D000001 \"I'll pay on Friday\" --contact c3b6…",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.look(cmd.Context(), func(a *app.App) error {
+				now := c.now().UTC()
+				when, err := parseTime(at, "at", a.Location)
+				if err != nil {
+					return err
+				}
+				if when.IsZero() {
+					when = now
+				}
+				r.BorrowerID, r.Text, r.At = duly.BorrowerID(args[0]), strings.Join(args[1:], " "), when.UTC()
+				if r.ID == "" {
+					r.ID = duly.ReplyID(fmt.Sprintf("cli-%d", when.UnixMicro()))
+				}
+				if !r.Channel.Known() {
+					return duly.Errorf(duly.Usage, "--channel: there is no such channel").WithHint("sms, email, push, im, in_app, call_agent, …")
+				}
+				if len(r.Text) > duly.ReplyTextMax {
+					return duly.Errorf(duly.Usage, "the text is longer than %d bytes", duly.ReplyTextMax)
+				}
+				if asJSON {
+					if _, err := a.Engine.Apply(cmd.Context(), now, author(), engine.Versioned([]duly.Fact{&r}, now)); err != nil {
+						return err
+					}
+					return c.json(r.Meaning)
+				}
+				if err := c.applyFact(cmd, a, now, &r); err != nil {
+					return err
+				}
+				c.printMeaning(&r.Meaning)
+				return nil
+			})
+		},
+	}
+	f := take.Flags()
+	f.StringVar((*string)(&r.Channel), "channel", "sms", "by which `channel` it came")
+	f.StringVar((*string)(&r.ID), "id", "", "the source's own `id`: the same one is the same reply; made if left out")
+	f.StringVar((*string)(&r.ContactID), "contact", "", "the `id` of the contact that it answers")
+	f.StringVar((*string)(&r.LoanID), "loan", "", "the `id` of the loan that it is about")
+	f.StringVar((*string)(&r.PointID), "point", "", "the contact point `id` that it came from")
+	f.StringVar(&r.Language, "language", "", "its `language`; the borrower's if left out")
+	f.StringVar(&at, "at", "", "the `time` it was written; now if left out")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return take
+}
+
+// printReplied tells of one reply on record.
+func (c *command) printReplied(r *duly.Reply, loc *time.Location) {
+	c.printf("  %s  %s by %s\n", r.ID, local(r.At, loc), r.Channel)
+	if r.Text != "" {
+		c.printf("        %s\n", strings.ReplaceAll(r.Text, "\n", "\n        "))
+	}
+	c.printMeaning(&r.Meaning)
+}
+
+func (c *command) printMeaning(m *duly.Meaning) {
+	if m.Intent == "" {
+		return
+	}
+	c.printf("      means %s (rule %s)", m.Intent, m.Matched)
+	if len(m.Also) > 0 {
+		c.printf(", also %s", strings.Join(m.Also, ", "))
+	}
+	if !m.PromiseOn.IsZero() {
+		c.printf(", on %s", m.PromiseOn)
+	}
+	c.printf("\n")
+	for _, d := range m.Done {
+		c.printf("      done: %s\n", d)
+	}
+	for _, id := range m.Cases {
+		c.printf("      case %s\n", id)
+	}
 }

@@ -108,7 +108,7 @@ var dayRules = []dayRule{
 }
 
 // partsOfDay mean today where no day is named.
-var partsOfDay = compile(`等会儿?|待会儿?|一会儿?|晚点|稍后|马上|立刻|立马|这就|现在就?|下班(?:后|以后|之后|就|了|再|回家)?|回家就|回去就|睡前|晚上|下午|中午|傍晚|\b(?:after work|when i get home|shortly|later on)\b`)
+var partsOfDay = compile(`等会儿?|待会儿?|一会儿?|晚点|稍后|马上|立刻|立马|这就|现在就?|下班(?:后|以后|之后|就|了|再|回家)?|回家就|回去就|睡前|晚上|下午|中午|傍晚|\b(?:after work|when i get home|shortly|later on|now)\b`)
 
 func fromToday(n int) func([]string, civil.Date, string) (civil.Date, bool) {
 	return func(_ []string, on civil.Date, _ string) (civil.Date, bool) { return on.Add(n), true }

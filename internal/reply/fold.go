@@ -91,10 +91,12 @@ func single(in []rune) string {
 func unquote(text string) string {
 	lines := strings.Split(text, "\n")
 	kept := lines[:0]
+	quoted := false
 	for _, l := range lines {
 		l = strings.TrimSpace(l)
-		if quoteHead.MatchString(l) && len(kept) > 0 {
-			break
+		quoted = quoted || quoteHead.MatchString(l) && len(kept) > 0
+		if quoted && !bareLine.MatchString(compact(l)) {
+			continue // but a bare refusal below a quotation is the borrower's
 		}
 		if strings.HasPrefix(l, ">") || signature.MatchString(l) {
 			continue
@@ -141,6 +143,9 @@ func word(w string) string {
 	}
 	if strings.HasSuffix(base, "n") && tail == "t" {
 		return strings.TrimSuffix(base, "n") + " not"
+	}
+	if tail == "d" && !pronouns[base] {
+		return base + tail // zelle'd
 	}
 	if s, ok := contractions[tail]; ok {
 		return base + s

@@ -41,12 +41,12 @@ const midnight = civil.Clock(24 * 60)
 
 // openRules say when contact is asked for.
 var openRules = []rule{
-	say("only_then", `\b(?:call|text|contact|reach|message|ring|email|phone|whatsapp|try|available|free|talk|reachable)(?: \w+){0,3} (?:after|before|between|from|until|at|around|during|on|in the|any ?time (?:after|before)) (?:{clock}|[0-9]|(?:the )?{weekday}s?|weekends?|weekdays|(?:the )?(?:mornings?|evenings?|afternoons?|weekend)|mornings?|evenings?|afternoons?|lunch|business hours|hours)`),
-	say("only_then", `\bonly (?:after|before|between|from|in the|on|during|available|at|call|text|contact|reach|weekends|weekdays|evenings|mornings|afternoons)\b[^.!?;\n]{0,30}(?:{clock}|[0-9]|{weekday}|weekend|weekday|morning|evening|afternoon)|\b(?:after|before|between)(?: \w+){1,5} only\b|\b(?:mornings?|evenings?|afternoons?|weekends?|weekdays|{weekday}s?|nights?) only\b|\bworks? best\b|\b(?:best|better|good|convenient|preferred|right|easiest) (?:time|hours|day)s?\b|^(?:after|before|between) {clock}|\b(?:prefer|rather)\b[^.!?;\n]{0,20}(?:morning|evening|afternoon|weekend|{weekday}|after {clock}|before {clock})`),
+	say("only_then", `\b(?:call|text|contact|reach|message|ring|email|phone|whatsapp|try|available|free|talk|reachable)(?: \w+){0,3} (?:after|before|between|from|at|around|during|on|in the|any ?time (?:after|before)) (?:{clock}|[0-9]|(?:the )?{weekday}s?|weekends?|weekdays|(?:the )?(?:mornings?|evenings?|afternoons?|weekend)|mornings?|evenings?|afternoons?|lunch|business hours|hours)`),
+	say("only_then", `\bonly (?:after|before|between|from|in the|on|during|available|at|call|text|contact|reach|weekends|weekdays|evenings|mornings|afternoons)\b[^.!?;\n]{0,30}(?:{clock}|[0-9]|{weekday}|weekend|weekday|morning|evening|afternoon)|\b(?:after|before|between)(?: \w+){1,5} only\b|\b(?:mornings?|evenings?|afternoons?|weekends?|weekdays|{weekday}s?|nights?) only\b|\bworks? best\b|\b(?:mornings?|evenings?|afternoons?|weekends?|weekdays)(?: are| is| would be| works?) (?:best|better|good|fine|ok|easier)\b|\b(?:best|better|good|convenient|preferred|right|easiest) (?:time|hours|day)s?\b|^(?:after|before|between) {clock}|\b(?:prefer|rather)\b[^.!?;\n]{0,20}(?:morning|evening|afternoon|weekend|{weekday}|after {clock}|before {clock})`),
 	say("only_then_zh", `(?:{timezh}|下班)[^,.!?;\n]{0,10}(?:再|才|之?后|以后|之?前|以前|之间|左右|的时候|可以|方便|有空|有时间|可|能|请)?[^,.!?;\n]{0,4}(?:联系|联络|打(?:给|电话|过来|来|我|$|[,.!;\n])|来电|致电|电话|发(?:短信|消息|信息|给)|方便|有空|有时间|找我|沟通|接(?:电话|听)|回电)`),
 	say("only_then_zh", `(?:联系|打电话|来电|打给我|电话|发短信|打|通话|联络)(?:我|时间)?(?:请|要|就|最好|只能|只可以|麻烦)?(?:在|是|等|安排在|选在|限)?[^,.!?;\n]{0,3}(?:{timezh}|下班)`),
 	say("later", `\b(?:call|text|contact|message|phone|ring|try)(?: me)?(?: back| again)? (?:later|tomorrow|another (?:time|day)|next week|in (?:an|a|[0-9]+) (?:hour|minutes?|few)|when i|{weekday})\b|\b(?:am |i am )?(?:busy|driving|in a meeting|in class|sleeping|asleep|at (?:the )?(?:doctor|hospital))(?: right)?(?: now| at the moment| atm)?(?:$|[.!,;\n])|\bi am at work\b|\bcan not talk (?:right )?now\b|\bnot a good time\b|\bin a meeting\b|\bbad time\b`),
-	say("later_zh", `(?:在|正在)(?:开会|开车|上课|上班|忙|睡觉|吃饭|飞机|高铁)|(?:晚点|等会儿?|待会儿?|一会儿?|稍后|回头|改天|改日|过会儿?|明天|后天|下周)(?:再)?(?:联系|打|说话|聊|回电|给我电话|给我打|来电|沟通)|(?:现在|目前|这会儿?)(?:不方便|没空|没时间|很忙|在忙|忙)|(?:我)?在忙|开会(?:呢|中)|开车(?:呢|中)`),
+	say("later_zh", `(?:在|正在)(?:开会|开车|上课|上班|忙|睡觉|吃饭|飞机|高铁)|(?:晚点|等会儿?|待会儿?|一会儿?|稍后|回头|改天|改日|过会儿?|明天|后天|下周)(?:再)?(?:联系|打(?:$|[^款钱])|说话|聊|回电|给我电话|给我打|来电|沟通)|(?:现在|目前|这会儿?)(?:不方便|没空|没时间|很忙|在忙|忙)|(?:我)?在忙|开会(?:呢|中)|开车(?:呢|中)`),
 	say("any_time", `\b(?:call|text|contact|reach)(?: me)? any ?time\b|\bany ?time is (?:fine|ok|good)\b|随时(?:都)?(?:可以|能|打|联系)|(?:几点|什么时候|任何时间|24小时)(?:都)?(?:行|可以)`),
 }
 
@@ -72,7 +72,7 @@ func prefer(text string, restrictions []finding) (finding, bool) {
 	return finding{}, false
 }
 
-var asksTime = compile(`\b(?:when|what time|what hours|which hours|what are your)\b[^.!;\n]*\?|(?:几点|什么时候|什么时间|多久)(?:上班|下班|有人|能|可以|联系|打)[^.!;\n]*|营业时间|上班时间是|\b(?:are you|is anyone|is someone|can i (?:call|reach|contact|talk))\b`)
+var asksTime = compile(`\b(?:when|what time|what hours|which hours|what are your)\b[^.!;\n]*\?|(?:几点|什么时候|什么时间|多久)(?:上班|下班|有人|能|可以|联系|打)[^.!;\n]*|营业时间|上班时间是|\bis it (?:ok|okay|possible|fine) to\b|\b(?:are you|is anyone|is someone|can i (?:call|reach|contact|talk))\b`)
 
 // clauseWith returns the clauses from the one that part begins in.
 func clauseWith(text, part string) string {

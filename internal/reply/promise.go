@@ -17,7 +17,7 @@ var (
 		say("promises", `\b(?:will|shall|going to|plan(?:ning)? (?:to|on)|promise(?:d)? (?:to|i|that)?|intend to|can|should be able to|would be able to|will be able to|am able to|hope to|hoping to|trying to|try to|need to|have to|want to|let me|aim to|expect to)(?: \w+){0,3} {pay}\b`),
 		say("promises", `\b(?:i will|am|we will|will be|be)(?: \w+){0,2} (?:paying|sending|settling|transferring|making (?:a|the|my) payment|depositing)\b|\b(?:payment|money|funds|it) (?:will|is going to|should)(?: \w+){0,2} (?:be (?:made|sent|there|paid|in|cleared|done|settled|transferred|posted|ready)|come|clear|hit|arrive|post|go out|go through)\b|\b(?:will|going to) (?:have|get|receive|see) (?:it|the|your|my) ?(?:money|payment|funds)?\b|\bpayment (?:is )?(?:coming|scheduled|on (?:its|the) way)\b|\b(?:paying|pay) (?:it |you |this |off )?(?:soon|asap|later|in full)\b|\bwill (?:do|handle|sort|get it done|fix it|pay)\b(?: it| this| that)?`),
 	}
-	pays = compile(`\b(?:can|could) (?:do|make|manage) (?:it|that|this)\b|{payzh}|处理|到位|搞定|弄好|安排|\b(?:{pay}|paying|sending|settling|payment|transferring)\b`)
+	pays = compile(`\b(?:can|could) (?:do|make|manage) (?:it|that|this)\b|{payzh}|处理|到账|到位|搞定|弄好|安排|\b(?:{pay}|paying|sending|settling|payment|transferring)\b`)
 	// paydays name income, and so a day, without a word for paying.
 	paydays = compile(`发工资|发薪|工资[^,.!?;\n]{0,6}(?:到|发|下来)|领工资|\bget paid\b|\bgetting paid\b|\bpay ?day\b|\bpaycheck\b|\bpay ?check\b`)
 	// onlyDay is a text that is nothing but a day and politeness.
@@ -57,7 +57,7 @@ func promise(text string, m Message) (finding, bool) {
 		}
 		found = true
 		f.rule, f.day = rule, day
-		f.unsure = !clear || rule == "payday" || doubts.in(c) || vagueDay.in(c)
+		f.unsure = !clear || rule == "payday" || doubts.in(text) || vagueDay.in(c)
 	}
 	if !found && onlyDays(text) && slices.ContainsFunc(days, ahead) {
 		day, _ := pick(days, len(days)-1)

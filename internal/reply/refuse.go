@@ -12,6 +12,7 @@ var rewrites = []struct {
 	{compile(`(?:从|自)?(?:今天|现在|今|即日)(?:起|开始|以后|往后)|今后|往后|(?:^|[,.!?;\n你请])以后`), " 此后 "},
 	{compile(`(?:你们|他们|贵|催收|外包|第三方|贷款|小贷|金融|这)(?:家|个)?公司`), "你们"},
 	{compile(`剩下`), "剩余"},
+	{compile(`\bwith/`), "with"},
 	{compile(`[, ]+((?:行|可以|成|中|能|ok)(?:吗|不|么|嘛|不行|吧\?))`), "$1"},
 	{compile(`\b(?:can|could|will|would|do) not you stop\b`), "stop"},
 	{compile(`\bhow (?:do|can|could|would|should|to) (?:i |we )?(?:unsubscribe|opt out|get (?:off|out of) (?:this|your|the) (?:\w+ )?list)\b`), "unsubscribe"},
@@ -33,11 +34,12 @@ var notRefusing = []*pattern{
 	compile(`{ban}(?:要)?(?:再)?(?:忘|停|漏|断|错过|取消|退订|退定|中断|误会|挂|屏蔽|拉黑|删){rest}`),
 	compile(`(?:不会|没有?|没说要?|没想|不是要?|并非|不想要?|不打算|并不|不需要|不必|没让你们?|谁说要?|没申请)(?:要)?(?:取消)?(?:退订|退定|拒收|屏蔽|拉黑|取消)(?:短信|提醒|通知)?`),
 	compile(`(?:^|[^能以])不(?:要|想|会|打算|用|需要|必|再)?(?:退订|退定|拒收)`),
+	compile(`(?:退订|拒收)的不是|{ban}(?:打官司|打架|打折|打扰到|发火|发脾气|发愁|发律师函|发工资|打工|打算)`),
 	compile(`(?:取消|撤销)(?:退订|拒收)|(?:恢复|重新)(?:订阅|发送|接收|提醒)`),
 	compile(`(?:退订|退定|取消)(?:了)?(?:机票|车票|火车票|高铁|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|金|这单|旅行|旅游|健身|保险|自动扣款|代扣)`),
 	compile(`(?:机票|车票|火车票|高铁票|酒店|房间|课程|会员|套餐|外卖|订单|预约|航班|门票|保险)(?:的)?(?:退订|退定|取消)`),
 	compile(`(?:不用|不必)(?:再)?(?:给我)?回(?:我)?(?:电话|电|复|短信|信)(?:了)?`),
-	compile(`不用谢|不要紧|不要脸|不要钱|不想(?:欠|逾期|拖|影响|失信|上征信)|别急|别担心|不用担心|不要误会|不好意思|不要求|别人|特别|分别|级别|性别|不用(?:再)?等`),
+	compile(`(?:不要|别|不用)(?:担心|着急|急|怕|慌|误会|担忧|紧张|生气|介意|客气|多想)|不用谢|不要紧|不要脸|不要钱|不想(?:欠|逾期|拖|影响|失信|上征信)|别急|别担心|不用担心|不要误会|不好意思|不要求|别人|特别|分别|级别|性别|不用(?:再)?等`),
 	compile(`(?:没|没有|未|收不到|怎么没|为什么没|为啥没|怎么不|为什么不|为啥不|怎么还不|还没|从来没){gap4}(?:收到|接到|给我发|发短信|打电话|联系我|提醒|通知)`),
 	compile(`(?:电话|手机)(?:停机|坏了|丢了|没电|欠费|打不通|没接到|没听到|静音)`),
 	compile(`{ban}{gap}(?:泄露|泄漏|透露|公开|曝光|出卖|倒卖|上报|上征信|报征信|起诉|收费|扣款|扣钱|影响){rest}`),
@@ -88,6 +90,7 @@ var (
 		compile(`(?:回复?|发送?)?"?\b(?:td|stop)\b"?(?:了|后|以后|之后)?(?:是什么|什么意思|是啥|啥意思|干嘛|有什么用|会怎么样|会怎样|会不会|是不是)[^.!?;\n]*`),
 		compile(`\b(?:do|should|would|must|can|may|will|does|did|am) (?:i|we|it|this|that|replying|texting|sending|someone)(?: have| need| get| supposed)?(?: to)?(?: \w+){0,3} "?(?:stop|opt out|unsubscribe|opting out|unsubscribing|"?stop"?)\b(?:"|\b)[^.!?;\n]*\?`),
 		compile(`\b(?:what (?:happens|does|if|would happen|will happen|is)|is (?:it|this)|if i|when i)(?: \w+){0,5} "?(?:stop|opt out|opting out|unsubscribe|unsubscribing)\b[^.!;\n]*\?`),
+		compile(`\b(?:will|would) (?:you|it|they|the \w+) stop\b[^.!;\n]*\bif (?:i|we)\b[^.!;\n]*\?`),
 		compile(`\b(?:does|will|would|is) "?(?:stop|opting out|unsubscribing|opt out)"?(?: \w+){1,9}\?`),
 	}
 	saidBefore = compile(`(?:我|已经?|早就?|都|刚|刚刚|明明|昨天|上次)[^,.!?;\n]{0,4}(?:回复?|发|按要求回复?)(?:了|过)?"?(?:td|t|r|n|退订|stop)\b?(?:退订)?(?:了|过)?|` +
@@ -102,7 +105,7 @@ var refusals = []rule{
 	say("leave_me_alone", `\bleave (?:me|us) (?:the (?:hell|fuck|heck) )?alone\b|\blose (?:my|this) number\b|\bgo away\b|\bget lost\b|\b(?:fuck|piss|buzz|back|f) off\b|\blet me be\b|\bknock it off\b|\bcut it out\b|\bgive it a rest\b|\blay off\b`).asks(scopeAll),
 	say("off_the_list", `\b(?:remove|take|delete|drop|scrub|erase|get) (?:me|us|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))(?: \w+)? (?:off|from|out)\b|\b(?:remove|delete|erase) (?:me|this number|my (?:number|phone|cell|info\w*|name|email|contact|details|data))\b|\bdo not call list\b|\boff (?:of )?(?:this|your|the) (?:\w+ )?list\b|\bnumber\b[^.!\n]{0,12}[.?!,;] ?(?:remove|delete|erase) it\b`).asks(scopeAll),
 	say("withdraws_consent", `\b(?:revok|withdraw|rescind)\w* (?:my |any |all |prior |of )*(?:consent|permission|authori[sz]ation)|\b(?:you )?(?:do not|no longer) have (?:my )?(?:consent|permission) to|\b(?:never|not) (?:gave|give|given|grant\w*)(?: \w+){0,2} (?:permission|consent|authori[sz]ation)`).asks(scopeAll),
-	say("refuses_all_zh", `{neg}(?:再|老|总|继续|天天|一直|整天|来|主动|随便|对我|跟我|和我|向我|给我|被|任何形式的?|任何方式|任何|一切|你们|以|通过|用|的){0,4}(?:联系|联络|骚扰|打扰|打搅|烦|找|轰炸|纠缠|催收)(?:我|了|$|[,.!?;\n]|和我|本人|到我|这个|此)`).asks(scopeAll),
+	say("refuses_all_zh", `{neg}(?:再|老|总|继续|天天|一直|整天|来|主动|随便|对我|跟我|和我|向我|给我|被|与我|任何形式的?|任何方式|任何|一切|你们|以|通过|用|的){0,4}(?:联系|联络|骚扰|打扰|打搅|烦|找|轰炸|纠缠|催收)(?:我|了|$|[,.!?;\n]|和我|本人|到我|这个|此)`).asks(scopeAll),
 	say("leave_me_alone_zh", `(?:别|不要|少)(?:再|老|总|来|总是|老是)*(?:烦|吵)(?:我|人|到)?|(?:勿|免打)扰|让我(?:清静|清净|安静)|还我清静|放过我|离我远|到此为止|(?:^|[,.!;\n])滚(?:蛋|开|远点|吧)?(?:$|[,.!;\n])|不想再?(?:看到|听到|见到)你们|拉黑|别再来`).asks(scopeAll),
 	say("off_the_list_zh", `(?:把|将)?(?:我|本人|这个号码?|此号码?)(?:的)?(?:号码?|手机号码?|电话号?码?|信息|联系方式|资料|名字)?(?:从)?{gap}(?:删除|删掉|删了|移除|移出|剔除|去掉|清除|踢出)|(?:删除|删掉|移除|清除|注销)(?:掉)?(?:我|本人)(?:的)?(?:个人)?(?:号码?|手机号?|电话|信息|联系方式|资料)`).asks(scopeAll),
 	say("withdraws_consent_zh", `(?:撤回|撤销|收回|取消)(?:我的?|对你们的?|之前的?)?(?:联系)?(?:同意|授权|许可)|(?:不同意|没同意|没有?授权)(?:你们)?(?:再)?(?:联系|发|打)`).asks(scopeAll),
@@ -113,7 +116,7 @@ var refusals = []rule{
 	say("not_allowed", `\b(?:not|no longer|never) (?:be )?(?:allowed|permitted|authori[sz]ed|welcome|supposed) to (?:{reach}|{ger})\b`),
 	say("unwelcome", `\b(?:{thing}|texting|calling|emailing) (?:are |is |am )?not (?:ok|okay|welcome|wanted|allowed|acceptable|appreciated)\b|\b(?:did|have) not (?:ask|sign(?:ed)? up|subscribe|opt in|request) (?:for|to) (?:the |these |this |any |your |all )*{thing}|\b(?:chill|ease up|let up) (?:with|on) (?:the |these |your |all )*{thing}`),
 	say("does_not_want", `\b(?:do not|no longer|never|not) (?:want|wish|consent|agree|need|care|would like|interested in|ok with|authorize)\b[^.!?;,\n]{0,25}\b(?:{thing}|called|texted|messaged|emailed|phoned|call|text|message|calling|texting|messaging|emailing|reminding|reminded|phone)\b`),
-	say("rather_than", `\b(?:instead of|rather than|not by) (?:{ger}|{thing}|phone|by phone)\b`).asks(ratherRule),
+	say("rather_than", `\b(?:instead of|rather than|not by) (?:{ger}|{thing}|phone|by phone)\b`).reads(ratherThan),
 	say("block_you", `\b(?:i|am|will|have) (?:am |going to |be |have )?block(?:ing|ed)? (?:you|this|your)\b`).asks(scopeAll),
 	say("turn_off", `\b(?:turn|switch|shut) off (?:the |these |all |your |my )*{thing}|\b(?:cancel|end|discontinue|disable|deactivate) (?:the |these |all |your |my |any |this |text |sms )*{thing}\b|\bget off (?:this|your|the) (?:\w+ )?list|\bhow (?:do|can|to|would) (?:i |we )?(?:get (?:off|out of|rid of)|stop)\b`),
 	say("asked_to_stop", `\b(?:want|wants|need|needs|like|tell|told|asked|ask|get|make|has|have|must|ought|got|asking|telling|begging)(?: \w+){0,4} to stop ?(?:$|[.!?,;\n]|now|immediately|this|it|right|all|already)`),
@@ -126,24 +129,14 @@ var refusals = []rule{
 	say("enough_zh", `(?:此后)[^,.!?;\n]{0,4}{neg}{gap}(?:打|发|联系|找|催|提醒)`),
 	say("turn_off_zh", `(?:关闭|关掉|关了|取消|停掉|停了|停止|终止|暂停|撤掉|去掉){gap}(?:短信|提醒|通知|推送|消息|电话|邮件|催收|外呼)|(?:短信|提醒|通知|推送|消息|电话|邮件)(?:服务|功能)?(?:帮我|给我|请|麻烦|能不能|可不可以|能|可以|可否)*(?:关闭|关掉|关了|取消|停掉|停了)|(?:怎么|如何|怎样)(?:才能)?(?:不再?收|取消|关闭|退出|停止|不收到)`),
 	say("enough_zh", `消停(?:点|会|一下|些|$|[,.!?;\n])|适可而止|够了没`),
-	say("stop_urging_zh", `(?:别|不要|不用|甭|少|无需|不必|不需要|不想|请勿)(?:再|老|总|天天|一直|老是|总是|你们|被|来|这样|这么)*(?:给我|跟我|对我)?(?:发)?{urgezh}`).soft(),
-	say("only_by", ``).onlyBy(),
-	say("no_need", `\bno need (?:to|for) (?:{reach}|{ger}|{thing}|any|more|the)`).soft(),
+	say("stop_urging_zh", `(?:别|不要|不用|甭|少|无需|不必|不需要|不想|请勿)(?:再|老|总|天天|一直|老是|总是|你们|被|来|这样|这么)*(?:给我|跟我|对我)?(?:发)?{urgezh}`).reads(soft),
+	say("only_by", onlyByPattern).reads(onlyNamed),
+	say("sounds_like_refusing", `\b(?:stop|stopping|quit|cease|halt|no (?:more|further)|enough|done with|sick of getting|tired of getting)\b[^.!?;\n]{0,40}\b(?:text|texts|texting|calls?|calling|messag\w*|contact\w*|emails?|emailing|reminders?|robo)\b`).reads(guess),
+	say("sounds_like_refusing_zh", `(?:别|不要|停止|禁止|甭|勿|拒绝|不准|不许)[^,.!?;\n]{0,12}(?:打(?:$|[^款钱工算开])|发(?:$|[^工薪票火现生])|联系|短信|电话|信息|消息|催|骚扰|通知)`).reads(guess),
+	say("no_need", `\bno need (?:to|for) (?:{reach}|{ger}|{thing}|any|more|the)`).reads(soft),
 }
 
-// softRule names the refusals that people also say who mean "I have heard you": with a promise they are the promise.
-const (
-	softRule   = "stop_urging"
-	onlyRule   = "only_by"
-	ratherRule = "rather_than"
-)
-
-func (r rule) soft() rule { r.scope = softRule; return r }
-
-func (r rule) onlyBy() rule {
-	r.pattern, r.scope = compile(onlyByPattern), onlyRule
-	return r
-}
+func (r rule) reads(as reading) rule { r.reading = as; return r }
 
 const onlyByPattern = `\bonly (?:contact|reach|communicate|talk|respond|reply|write)[^.!?;,\n]{0,20}\b(?:by|via|through|in|on|using) (?:email|text|sms|mail|writing|letter|phone|whatsapp|wechat)\b|` +
 	`\b(?:contact|reach|communicate|communication|correspond\w*|contacted)[^.!?;,\n]{0,25} (?:by|via|through|in|on) (?:an? )?(?:email|text|sms|mail|writing|letter|phone|whatsapp|wechat)s?(?: messages?)? only\b|` +
@@ -156,7 +149,7 @@ var mediaKeys = []struct {
 	words *pattern
 }{
 	{"sms", compile(`\b(?:text|texts|texted|texting|sms|smses|smsing)\b|短信`)},
-	{"calls", compile(`\b(?:call|calls|called|calling|phone|phoned|phoning|phonecalls?|ring|ringing|dial|dialing|dialling|robocalls?|robocalling|voicemails?)\b|打电话|电话|来电|致电|拨打|拨号|呼叫|外呼|呼我|语音|打给|打来|打过来|打我|打了|再打|(?m:打$)|call`)},
+	{"calls", compile(`\b(?:call|calls|called|calling|phone|phoned|phoning|phonecalls?|ring|ringing|dial|dialing|dialling|robocalls?|robocalling|voicemails?)\b|打电话|电话|来电|致电|拨打|拨号|呼叫|外呼|呼我|语音|打给|打来|打过来|打我|打了|打啦|再打|(?m:打$)|call`)},
 	{"email", compile(`\b(?:email|emails|emailed|emailing)\b|邮件`)},
 	{"im", compile(`\b(?:whatsapp|whatsapping|wechat|dm|dming)\b|微信|加我|line`)},
 	{"push", compile(`\bpush\b|推送`)},
@@ -168,34 +161,36 @@ func refuse(rest string, m Message) (finding, bool) {
 	wanted := withoutWanted(rest)
 	for i := range refusals {
 		r := &refusals[i]
-		at := r.pattern.find(wanted)
-		from := wanted
-		if r.scope == onlyRule || r.scope == ratherRule {
-			at, from = r.pattern.find(rest), rest
+		text := wanted
+		if r.reading == onlyNamed || r.reading == ratherThan {
+			text = rest
 		}
+		at := r.pattern.find(text)
 		if at == nil {
 			continue
 		}
-		f := finding{intent: OptOut, rule: r.name, soft: r.scope == softRule}
-		switch r.scope {
-		case scopeAll:
-			f.scope = []string{scopeAll}
-			if byMedia.in(from[at[0]:]) {
-				f.scope = scopeOf(from, m)
-			}
-		case onlyRule:
-			f.scope, f.unsure = others(from[at[0]:at[1]]), true
-		case ratherRule:
-			f.scope = channelsIn(from[at[0]:at[1]], m)
-		default:
-			f.scope, f.unsure = scopeOf(from, m), r.scope == softRule
-		}
+		f := finding{intent: OptOut, rule: r.name, soft: r.reading == soft}
+		f.unsure = r.reading == soft || r.reading == guess || r.reading == onlyNamed
+		f.scope = r.refused(text, at, m)
 		if everything.in(wanted) {
 			f.scope = []string{scopeAll}
 		}
 		return f, true
 	}
 	return finding{}, false
+}
+
+// refused returns the channels that a rule met at a place of a text refuses.
+func (r *rule) refused(text string, at []int, m Message) []string {
+	switch {
+	case r.reading == onlyNamed:
+		return others(text[at[0]:at[1]])
+	case r.reading == ratherThan:
+		return channelsIn(text[at[0]:at[1]], m)
+	case r.scope == scopeAll && !byMedia.in(text[at[0]:]):
+		return []string{scopeAll}
+	}
+	return scopeOf(text, m)
 }
 
 var (

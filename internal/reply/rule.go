@@ -19,8 +19,20 @@ type rule struct {
 	name    string
 	pattern *pattern
 	but     *pattern
-	scope   string // "": what the table of intents says
+	scope   string  // "": what the table of intents says
+	reading reading // for refusals
 }
+
+// reading is how a refusal is read.
+type reading int
+
+const (
+	inWords    reading = iota // the channels that the words name
+	soft                      // people say it too who mean "I have heard you": beside a promise it is the promise
+	guess                     // the last resort, a word of refusing near a word of contact: acted on, and a person reads it
+	onlyNamed                 // all channels but those named
+	ratherThan                // the channels named in the match
+)
 
 // in reports whether the rule is met by a text.
 func (r *rule) in(text string) bool {

@@ -50,6 +50,9 @@ var spellings = table("", "please pls plz plse pleas plss kindly just really eve
 	"wrong", "worng wrng", "friday", "fri", "monday", "mon", "tuesday", "tue tues", "wednesday", "wed weds", "thursday", "thu thur thurs", "saturday", "sat", "sunday", "sun",
 	"fridays", "fris", "until", "till til", "and", "&", "whatsapp", "watsapp", "receive", "recieve", "never", "nvr", "people", "ppl", "what is", "whats", "how is", "hows", "who is", "whos", "where is", "wheres", "when is", "whens", "that is", "thats")
 
+// pronouns are what 'd is short for would after.
+var pronouns = map[string]bool{"i": true, "you": true, "we": true, "they": true, "he": true, "she": true, "it": true, "who": true, "that": true, "there": true}
+
 var contractions = map[string]string{"m": " am", "ll": " will", "ve": " have", "re": " are", "d": " would", "s": " is", "t": " not"}
 
 var (

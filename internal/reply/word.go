@@ -11,7 +11,7 @@ var classes = strings.NewReplacer(
 	"{gap4}", `[^,.!?;\n]{0,4}`,
 	"{gap16}", `[^,.!?;\n]{0,16}`,
 	"{rest}", `[^,.!?;\n]*`,
-	"{callzh}", `(?:打电话|打手机|打座机|电话|打给|打来|打过来|打到|打我|打了|再打|打(?:$|[,.!?;\n])|来电|致电|拨打|拨号|呼叫|呼我|外呼|语音|夺命call|call)`,
+	"{callzh}", `(?:打电话|打手机|打座机|电话|打给|打来|打过来|打到|打我|打了|打啦|再打|打(?:$|[,.!?;\n])|来电|致电|拨打|拨号|呼叫|呼我|外呼|语音|夺命call|call)`,
 	"{textzh}", `(?:短信|短讯|信息|消息|line|传给|传来|传过来|传讯|再传|发给|发来|发过来|给我发|发我|发了|再发|发(?:$|[,.!?;\n])|推送|群发|邮件|微信|email|sms|信函|信件)`,
 	"{reachzh}", `(?:联系|联络|骚扰|打扰|打搅|烦我|烦人|找我|轰炸|私信|加我|纠缠|催收|收到|接到|接收)`,
 	"{urgezh}", `(?:催|提醒|通知)`,
@@ -23,7 +23,7 @@ var classes = strings.NewReplacer(
 	// Refusing, English.
 	"{stopv}", `(?:stop|quit|cease|halt|discontinue|desist from|refrain from)`,
 	"{ger}", `(?:calling|phoning|ringing|dialing|dialling|texting|messaging|msging|contacting|emailing|harassing|bothering|spamming|bugging|pestering|disturbing|annoying|notifying|reminding|writing|hounding|stalking|blowing|whatsapping|dming|pinging|robocalling|smsing|bombarding|hassling|threatening|chasing|nagging|asking|demanding|begging|hitting|reaching|sending|leaving voicemails?|leaving messages)`,
-	"{thing}", `(?:calls?|phone ?calls?|texts?|text messages?|messages?|sms|smses|emails?|reminders?|notifications?|contact|communications?|correspondence|letters?|alerts?|spam|robocalls?|voicemails?|whatsapp|updates|stuff)`,
+	"{thing}", `(?:calls?|phone ?calls?|texts?|text messages?|messages?|sms|smses|emails?|reminders?|notifications?|contact|communications?|correspondence|letters?|alerts?|spam|robo ?calls?|voicemails?|whatsapp|updates|stuff)`,
 	"{reach}", `(?:call|phone|ring|dial|text|message|contact|email|remind|notify|bother|harass|disturb|whatsapp|sms|dm|ping|write to|write|bug|hassle|pester|reach out|chase|send (?:me |us )?(?:any |more |any more |anymore |another |these |those |this |a )*(?:{thing}|anything|me)|keep {ger})`,
 	"{kin}", `(?:wife|wifes|husband|husbands|spouse|partner|mom|mum|mother|mothers|dad|father|parents?|family|kids?|child|children|son|daughter|sister|brother|siblings|relatives?|friends?|boss|manager|supervisor|co-?workers?|colleagues?|references?|emergency contacts?|contacts|landlord|neighbou?rs?|roommates?|girlfriend|boyfriend|fiancee?|in-?laws?|grand(?:ma|pa|mother|father|parents)|aunt|uncle|cousin|hr|folks|household|ex)`,
 	"{no}", `(?:(?:do|must|should|may|can|could|to) not|never|no need to|not to|not)`,

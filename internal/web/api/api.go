@@ -71,6 +71,7 @@ func New(d Deps) *Handler {
 	h.handle("GET /v1/contacts/reservations/{id}", h.getReservation)
 	h.handle("POST /v1/contacts/reservations/{id}/commit", h.commitReservation)
 	h.handle("POST /v1/contacts/reservations/{id}/release", h.releaseReservation)
+	h.handle("POST /v1/replies", h.postReplies)
 	h.handle("GET /v1/cases", h.getCases)
 	h.handle("POST /v1/cases", h.postCases)
 	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
