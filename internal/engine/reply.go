@@ -241,11 +241,11 @@ func (t *taking) noWork() {
 // open opens the cases that a person is to look at. What was done at once and needs nobody is recorded as a case that is done,
 // so that its clock shows as kept.
 func (t *taking) open(got *reply.Result) {
-	intents := append([]reply.Intent{got.Intent}, got.Also...)
-	for i, intent := range intents {
-		person := got.Person
-		if i > 0 {
-			person = intent.Person()
+	read := slices.ContainsFunc(got.Also, ownCase) // a person reads the reply for what else it says
+	for i, intent := range append([]reply.Intent{got.Intent}, got.Also...) {
+		person := ownCase(intent)
+		if i == 0 {
+			person = got.Person && !(read && intent == reply.OptOut)
 		}
 		if !person && intent != reply.OptOut {
 			continue
@@ -262,6 +262,9 @@ func (t *taking) open(got *reply.Result) {
 		t.r.Meaning.Cases = append(t.r.Meaning.Cases, c.ID)
 	}
 }
+
+// ownCase reports whether an intent beside another is a case of its own. Whoever reads the rest answers what is asked.
+func ownCase(i reply.Intent) bool { return i.Person() && i != reply.Question }
 
 // replyOwners fills in the owner of replies that name only the contact they answer.
 func (e *Engine) replyOwners(ctx context.Context, facts []duly.Fact) error {
