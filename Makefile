@@ -32,7 +32,7 @@ lint: ## go vet, staticcheck, gofmt and the floors
 	$(TOOLS)/staticcheck ./...
 
 bench: ## figures beside the targets of docs/benchmarks.md: gate, import, plan, dispatch, memory
-	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange -run '^$$' -bench . -benchmem
+	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange ./internal/reply -run '^$$' -bench . -benchmem
 	$(GO) run ./internal/sim/bench
 	$(GO) run ./internal/sim/bench -postgres
 

@@ -20,6 +20,8 @@ type (
 	DebitID    string // one attempt of an automatic debit
 	ConsentID  string
 	HoldID     string
+	CaseID     string
+	ReplyID    string // the source's own id of an inbound message
 	ContactID  string
 	AttemptID  string
 

@@ -20,9 +20,6 @@ import (
 	"github.com/dulyhq/duly/rulepacks"
 )
 
-// caseRunners judge the types of cases that are no question to the gate.
-var caseRunners = gate.Runners{}
-
 func (c *command) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "rules", Short: "Rule packs: contact law and limits as data"}
 	cmd.AddCommand(c.impactCommand(), &cobra.Command{
@@ -38,6 +35,7 @@ func (c *command) rulesCommand() *cobra.Command {
 					r := &p.Rules[i]
 					c.printf("  %-8s %-17s %-10s %-9s %-36s %s\n", r.ID, r.Kind, r.Force, acting(r), r.Reason, r.Source.Instrument)
 				}
+				c.printDuties(p)
 			}
 			return nil
 		},
@@ -162,21 +160,37 @@ func (c *command) showRule(p *rule.Pack, r *rule.Rule) {
 	}
 }
 
+// printDuties lists the obligations of a pack.
+func (c *command) printDuties(p *rule.Pack) {
+	for i := range p.Duties {
+		d := &p.Duties[i]
+		state := "enforced"
+		if d.Shadow() {
+			state = "shadow"
+		}
+		c.printf("  %-8s %-17s %-10s %-9s %-36s %s\n", d.ID, rule.Obligation, d.Force, state, string(d.Demand)+" "+d.Term.String(), d.Source.Instrument)
+	}
+}
+
 func (c *command) testRules(args []string) error {
 	all, err := c.packs(nil)
 	if err != nil {
 		return err
 	}
+	runners, err := caseRunners(all)
+	if err != nil {
+		return err
+	}
 	total := &gate.Result{}
 	if len(args) == 0 {
-		r, err := gate.TestFS(rulepacks.FS, caseRunners)
+		r, err := testFolder(rulepacks.FS, runners)
 		if err != nil {
 			return err
 		}
 		total.Add(r)
 	}
 	for _, name := range args {
-		r, err := testOf(name, all)
+		r, err := testOf(name, all, runners)
 		if err != nil {
 			return err
 		}
@@ -213,7 +227,7 @@ func skipped(r *gate.Result) string {
 }
 
 // testOf runs the cases of a file, or of a folder of packs.
-func testOf(name string, all []*rule.Pack) (*gate.Result, error) {
+func testOf(name string, all []*rule.Pack, runners gate.Runners) (*gate.Result, error) {
 	i, err := os.Stat(name)
 	switch {
 	case err != nil:
@@ -222,7 +236,7 @@ func testOf(name string, all []*rule.Pack) (*gate.Result, error) {
 		if _, err := folderPacks(name); err != nil {
 			return nil, err
 		}
-		return gate.TestFS(os.DirFS(name), caseRunners)
+		return testFolder(os.DirFS(name), runners)
 	}
 	src, err := os.ReadFile(name)
 	if err != nil {
@@ -232,7 +246,28 @@ func testOf(name string, all []*rule.Pack) (*gate.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gate.RunCases(cases, all, caseRunners), nil
+	return gate.RunCases(cases, all, runners), nil
+}
+
+// testFolder runs the cases of a folder of packs: of their rules and of their obligations.
+func testFolder(fsys fs.FS, runners gate.Runners) (*gate.Result, error) {
+	r, err := gate.TestFS(fsys, runners)
+	if err != nil {
+		return nil, err
+	}
+	calendars, err := civil.BuiltIn()
+	if err != nil {
+		return nil, err
+	}
+	cases, wrong, err := rule.TestDuties(fsys, calendars)
+	if err != nil {
+		return nil, err
+	}
+	r.Passed += cases - len(wrong)
+	for _, text := range wrong {
+		r.Failures = append(r.Failures, gate.Failure{Text: text})
+	}
+	return r, nil
 }
 
 // packFiles returns the pack files that a path means: the file itself, the pack.yaml of a pack's folder, or those of a
@@ -386,7 +421,7 @@ func lintFile(file string, others []*rule.Pack, today civil.Date) ([]*duly.Error
 		return nil, err
 	}
 	all := append(slices.DeleteFunc(slices.Clone(others), func(q *rule.Pack) bool { return q.ID == p.ID }), p)
-	for _, f := range gate.TestPack(p, all, cases, caseRunners).Failures {
+	for _, f := range gate.TestPack(p, all, cases, gate.Runners{}).Failures {
 		place := duly.Place{File: tests}
 		if r := p.Rule(f.Rule); r != nil {
 			place = r.Place

@@ -75,7 +75,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 		return nil, errors.Join(err, a.Close())
 	}
 	a.Engine, err = engine.New(deps, engine.Config{
-		Location: loc, Lender: c.Lender.Name, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
+		Location: loc, Lender: c.Lender.Name, LenderKind: c.Lender.Kind, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
 		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock, Law: c.asLender(),
 	})
 	if err != nil {

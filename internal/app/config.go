@@ -25,6 +25,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/rule"
 )
 
 // Config is the whole configuration, as duly.yaml holds it. Secrets may be given as ${NAME}, which is replaced by the
@@ -57,6 +58,7 @@ type Lender struct {
 	Name         string `yaml:"name"`
 	ServicePhone string `yaml:"service_phone"`
 	Timezone     string `yaml:"timezone"` // IANA name: when the lender's day begins
+	Kind         string `yaml:"kind"`     // bank, card_issuer, …: which duties of the law it has; "" is not known
 
 	EntityClass     string `yaml:"entity_class"`     // where duties begin by class of lender: commercial_bank, …
 	CreditPurchaser bool   `yaml:"credit_purchaser"` // the credit was bought
@@ -262,6 +264,9 @@ func (c *Config) check(path string) error {
 	}
 	if _, err := time.LoadLocation(c.Lender.Timezone); err != nil || c.Lender.Timezone == "" {
 		bad("lender.timezone", "not an IANA time zone such as Asia/Shanghai")
+	}
+	if k := c.Lender.Kind; k != "" && !rule.KnownLender(k) {
+		bad("lender.kind", "not a sort of lender: %s", strings.Join(rule.LenderKinds(), ", "))
 	}
 	if c.Lender.Name == "" {
 		bad("lender.name", "the lender's name is missing; messages are signed with it")

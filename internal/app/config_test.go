@@ -72,6 +72,7 @@ func TestConfigErrors(t *testing.T) {
 		{"open on all without a token", "listen: :8383\n", 0, []string{"api_token"}, "loopback"},
 		{"no time zone", "lender: {timezone: Shanghai}\n", 0, []string{"lender.timezone"}, "IANA"},
 		{"no workers", "workers: 0\n", 0, []string{"workers"}, "4096"},
+		{"no sort of lender", "lender: {kind: pawnbroker}\n", 0, []string{"lender.kind"}, "consumer_finance"},
 		{"all at once", "workers: 5000\nlease: -1s\nlender: {name: \"\", timezone: \"\"}\ncarriers:\n  b: {}\n  a: {}\n", 0,
 			[]string{"lender.timezone", "lender.name", "workers", "lease", "carriers.a", "carriers.b"}, ""},
 	}

@@ -43,7 +43,7 @@ func NewCalendars(cs ...*Calendar) *Calendars {
 }
 
 // BuiltIn returns the calendars that come with Duly: CN, mainland China from 2007 on, and those that follow from law:
-// BR, CO, GB, MX and US.
+// BR, CO, GB, MX and US, the federal holidays.
 func BuiltIn() (*Calendars, error) {
 	sub, err := fs.Sub(holiday, "holiday")
 	if err != nil {

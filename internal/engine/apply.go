@@ -16,6 +16,7 @@ type Applied struct {
 	Settled   int               // instalments that became settled
 	Reopened  int               // instalments that a reversal opened again
 	Stopped   int               // contacts cancelled because what they were about is paid
+	Replies   int               // taken in, each with its Meaning
 	Unsettled int               // borrowers whose payments do not fit their loans: held until a person looks
 }
 
@@ -34,6 +35,9 @@ func (a *Applied) Count(r store.PutResult) int {
 // what they settle is cancelled in the same transaction: after Apply has returned nothing about it is sent. Facts without
 // an owner are found theirs by their loan. What is wrong with a fact is in Results; an error means nothing was applied.
 func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (Applied, error) {
+	if err := e.replyOwners(ctx, facts); err != nil {
+		return Applied{}, err
+	}
 	if err := e.resolveOwners(ctx, facts); err != nil {
 		return Applied{}, err
 	}
@@ -49,11 +53,18 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 // apply is Apply inside a transaction. Single facts make their persons dirty, so that the plan looks at them again;
 // bulk facts make whole buckets due for planning.
 func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
+	urgentCases(facts)
 	results, err := tx.Put(facts)
 	if err != nil {
 		return Applied{}, err
 	}
+	if err := e.applyCases(tx, actor, facts, results); err != nil {
+		return Applied{}, err
+	}
 	out := Applied{Results: results}
+	if err := e.applyReplies(tx, facts, results, &out); err != nil {
+		return Applied{}, err
+	}
 	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
 	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
 	applied := map[duly.FactKind]int{}
@@ -77,6 +88,12 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
 			dirty[b] = append(dirty[b], f.Owner())
 			e.fence.stop(f.Owner())
+		case duly.FactReply: // what it stops is a fact of its own
+		case duly.FactCase: // a crisis holds its borrower; no other case changes what is planned
+			if c, ok := f.(*duly.Case); ok && c.Kind == duly.CaseCrisis {
+				dirty[b] = append(dirty[b], f.Owner())
+				e.fence.stop(f.Owner())
+			}
 		}
 	}
 	for _, b := range sortedKeys(touched) {
@@ -258,6 +275,10 @@ func (e *Engine) resolveOwners(ctx context.Context, facts []duly.Fact) error {
 			f.BorrowerID = owner
 		case *duly.Touch:
 			f.BorrowerID = owner
+		case *duly.Case:
+			f.BorrowerID = owner
+		case *duly.Reply:
+			f.BorrowerID = owner
 		}
 	}
 	return nil
@@ -279,6 +300,10 @@ func loanOf(f duly.Fact) duly.LoanID {
 	case *duly.OptOut:
 		return f.LoanID
 	case *duly.Touch:
+		return f.LoanID
+	case *duly.Case:
+		return f.LoanID
+	case *duly.Reply:
 		return f.LoanID
 	}
 	return ""

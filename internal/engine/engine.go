@@ -55,6 +55,7 @@ type Deps struct {
 type Config struct {
 	Location     *time.Location // of the lender's calendar: when a day begins
 	Lender       string         // as borrowers know it: signature of messages
+	LenderKind   string         // by the table of inputs of package rule: whose duties it has; "" is not known
 	ServicePhone string         // where borrowers get help
 	FeedMaxAge   time.Duration  // payments older than this stop sending
 	Lease        time.Duration  // a try without an answer after this is in doubt
@@ -69,6 +70,7 @@ type Config struct {
 type Engine struct {
 	db         *store.DB
 	strategies []lane
+	packs      []*rule.Pack // for their obligations
 	calendars  *civil.Calendars
 	messages   *message.Set
 	carriers   map[duly.Channel]channel.Sender
@@ -77,7 +79,6 @@ type Engine struct {
 	cfg        Config
 	fence      *fence
 	breaker    *breaker
-	packs      []*rule.Pack
 	rules      *rule.Set  // the packs alone: for contacts with persons whom no strategy serves
 	history    int        // days back that the rules count contacts; -1: all that ever were
 	mu         sync.Mutex // one Step at a time
@@ -96,7 +97,7 @@ func New(d Deps, c Config) (*Engine, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c, packs: d.Packs,
+		db: d.DB, packs: d.Packs, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
 		fence: newFence(), breaker: newBreaker(),
 	}
 	byName := map[string]channel.Sender{}

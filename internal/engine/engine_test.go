@@ -80,8 +80,8 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	return w
 }
 
-// engine makes an engine over the world's store, with a strategy.
-func (w *world) engine(text string, cfg engine.Config) *engine.Engine {
+// engine makes an engine over the world's store, with a strategy and packs beside those that are shipped.
+func (w *world) engine(text string, cfg engine.Config, own ...*rule.Pack) *engine.Engine {
 	w.t.Helper()
 	packs, err := rule.LoadFS(rulepacks.FS)
 	if err != nil {
@@ -100,7 +100,7 @@ func (w *world) engine(text string, cfg engine.Config) *engine.Engine {
 		w.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Deps{
-		DB: w.db, Strategies: []*strategy.Strategy{s}, Packs: packs, Calendars: cal, Messages: words,
+		DB: w.db, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
 		Carriers: map[duly.Channel]channel.Sender{duly.ChannelPush: w.car, duly.ChannelSMS: w.car},
 	}, cfg)
 	if err != nil {

@@ -293,5 +293,9 @@ func setVersion(f duly.Fact, v int64) {
 		f.Version = v
 	case *duly.Touch:
 		f.Version = v
+	case *duly.Case:
+		f.Version = v
+	case *duly.Reply:
+		f.Version = v
 	}
 }

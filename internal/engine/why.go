@@ -23,8 +23,16 @@ type Explanation struct {
 	Packs      []string          `json:"packs"`
 	FeedAt     time.Time         `json:"payment_feed_at"`
 	Recorded   []Recorded        `json:"recorded"`
+	Replies    []duly.Reply      `json:"replies"` // what the borrower wrote that day, with what was made of it; see Mask
 	Considered []plan.Considered `json:"considered"`
 	Summary    string            `json:"summary"`
+}
+
+// Mask takes out the words that the borrower wrote: they are shown by role only.
+func (x *Explanation) Mask() {
+	for i := range x.Replies {
+		x.Replies[i].Text = ""
+	}
 }
 
 // Recorded is a contact on record, with its tries and what came back.
@@ -56,6 +64,10 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 			through = state.PlannedThrough
 		}
 		if x.FeedAt, err = tx.FeedAt(FeedPayments); err != nil {
+			return err
+		}
+		loc := e.cfg.Location
+		if x.Replies, err = tx.BorrowerReplies(id, day.At(0, loc), day.Add(1).At(0, loc)); err != nil {
 			return err
 		}
 		if x.Recorded, err = recorded(tx, &p, day); err != nil {

@@ -33,7 +33,10 @@ type Failure struct {
 
 // String writes the failure on one line.
 func (f Failure) String() string {
-	if f.Case == "" {
+	switch {
+	case f.Pack == "":
+		return f.Text
+	case f.Case == "":
 		return fmt.Sprintf("%s: rule %s: %s", f.Pack, f.Rule, f.Text)
 	}
 	return fmt.Sprintf("%s: case %s: %s", f.Pack, f.Case, f.Text)

@@ -33,10 +33,11 @@ type Pack struct {
 	Jurisdiction string // "*", CN, US-MA: it applies to every country path that begins with it
 	TitleZH      string
 	TitleEN      string
-	Hash         string // SHA-256 of the text, in hexadecimal
+	Hash         string // SHA-256 of the text, in hexadecimal; of the obligations' too, if it has some
 	Rules        []Rule
 	appliesIf    When // conditions of every rule of the pack
 	conditions   []Field
+	Duties       []Duty // its obligations; see Obligation
 }
 
 // Name returns the pack's id with the first 12 digits of its hash: what decisions are stamped with.
@@ -109,7 +110,7 @@ func loadFile(fsys fs.FS, file string) (*Pack, error) {
 		return nil, duly.Errorf(duly.Invalid, "pack %s has no tests", p.ID).At(duly.Place{File: file}).
 			WithHint("write %s/tests.yaml with an allowing and a refusing case for each rule", dir)
 	}
-	return p, nil
+	return p, p.addDuties(fsys)
 }
 
 var (

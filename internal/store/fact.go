@@ -91,7 +91,7 @@ func (t *factTable) content(row []any) []any {
 
 // factTables are the kinds in the order in which they refer to each other.
 var factTables = []*factTable{
-	&borrowerTable, &pointTable, &loanTable, &installmentTable, &paymentTable, &debitTable, &consentTable, &optOutTable, &holdTable, &touchTable,
+	&borrowerTable, &pointTable, &loanTable, &installmentTable, &paymentTable, &debitTable, &consentTable, &optOutTable, &holdTable, &touchTable, &caseTable, &replyTable,
 }
 
 func tableRank(k duly.FactKind) int {
@@ -221,7 +221,7 @@ type putter struct {
 	canon     []byte
 }
 
-const numTables = 10
+const numTables = 12
 
 // waitingRows are rows on their way into one table. A fact that comes twice takes the place of itself: one statement
 // cannot write a row twice.

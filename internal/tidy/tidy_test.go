@@ -23,7 +23,7 @@ const module = "github.com/dulyhq/duly"
 var floors = map[string]int{
 	"internal/civil": 0, "internal/money": 0,
 	"":                  1,
-	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2,
+	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2, "internal/reply": 2,
 	"internal/arrange": 2, "internal/outcome": 2, "internal/audit": 2,
 	"rulepacks": 2, "strategies": 2, "templates": 2, "mappings": 2,
 	"internal/ingest": 3, "internal/channel": 3, "internal/store": 3,

@@ -46,6 +46,8 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"dirty persons and planned days", testDirty},
 		{"feeds and imports never go back", testFeeds},
 		{"outcomes are final", testOutcomes},
+		{"cases come in the orders that people ask for", testCases},
+		{"duties are set, ended and listed", testDuties},
 		{"volumes and totals", testVolumes},
 		{"sandbox receipts wait for the inbox", testSandbox},
 		{"audit is sealed on commit", testAudit},
@@ -215,6 +217,7 @@ func allKinds(b duly.BorrowerID) []duly.Fact {
 		&duly.OptOut{BorrowerID: b, ID: "O1", Key: "sms", LoanID: "L1", At: at, Source: "sms_reply", Version: 1},
 		&duly.Hold{BorrowerID: b, ID: "H1", Kind: "dispute", Scope: duly.HoldLoan, LoanID: "L1", Reason: "amount", Author: "agent-4", From: at, Until: Noon.AddDate(0, 1, 0), ReviewOn: civil.On(2026, 3, 20), Version: 1},
 		&duly.Touch{BorrowerID: b, ID: "T1", LoanID: "L1", PointID: "m1", Channel: duly.ChannelAgent, Purpose: duly.PurposeCollection, Inbound: true, Outcome: "conversation", At: at, Agency: "agency-1", Version: 1},
+		caseOf(b, "K1", at),
 	}
 }
 

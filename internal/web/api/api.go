@@ -77,6 +77,11 @@ func New(d Deps) *Handler {
 	h.handle("POST /v1/contacts/reservations/{id}/release", h.releaseReservation)
 	h.handle("GET /v1/rules", h.getRules)
 	h.handle("POST /v1/gate/check", h.postGateCheck)
+	h.handle("POST /v1/replies", h.postReplies)
+	h.handle("GET /v1/cases", h.getCases)
+	h.handle("POST /v1/cases", h.postCases)
+	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
+	h.handle("GET /v1/deadlines", h.getDeadlines)
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {

@@ -136,6 +136,8 @@ func TestEventsOfEveryKind(t *testing.T) {
 		duly.FactOptOut:  `{"kind": "opt_out", "borrower_id": "B1", "id": "O1", "key": "sms", "at": ` + at + `, "source": "agent"}`,
 		duly.FactHold:    `{"kind": "hold", "borrower_id": "B1", "id": "H1", "hold_kind": "dispute", "reason": "asked", "author": "a", "from": ` + at + `}`,
 		duly.FactTouch:   `{"kind": "touch", "borrower_id": "B1", "id": "T1", "channel": "call_agent", "purpose": "collection", "outcome": "no_answer", "at": ` + at + `}`,
+		duly.FactReply:   `{"kind": "reply", "borrower_id": "B1", "id": "R1", "channel": "sms", "text": "好的", "at": ` + at + `}`,
+		duly.FactCase:    `{"kind": "case", "borrower_id": "B1", "id": "K1", "case_kind": "complaint", "opened_at": ` + at + `}`,
 	}
 	w := newWorld(t, storetest.Open(t, "sqlite"), "")
 	w.lend()

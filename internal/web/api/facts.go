@@ -149,7 +149,8 @@ func (h *Handler) getWhy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.Packs, x.Recorded, x.Considered = list(x.Packs), list(x.Recorded), list(x.Considered)
+	x.Mask()
+	x.Packs, x.Recorded, x.Considered, x.Replies = list(x.Packs), list(x.Recorded), list(x.Considered), list(x.Replies)
 	writeJSON(w, http.StatusOK, x)
 	return nil
 }
