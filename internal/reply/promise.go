@@ -26,7 +26,6 @@ var (
 	notPromising = compile(`[?]|吗|么$|呢$|怎么|如何|什么|啥|多少|能不能|可不可以|可以不可以|能否|可否|可以(?:晚|明|后|下|分|先|周|月)|行不行|好不好|是不是|有没有|会不会|要不要|哪|几号|几点|为何|谁|再说|如果|要是|假如|万一|催|还不[上起了出清]|没法还|不会还|不还|不想还|该不该|需要(?:我)?还|要还多少|必须(?:今天|马上|立刻)还|叫我|让我|逼我|要我|说(?:好)?(?:要)?(?:我)?|提醒我(?:还|交|付)|记得(?:提醒|通知)|昨[天日晚]|前天|上(?:周|个?月|礼拜|星期)|早就|已经|明明|刚刚|刚才|` +
 		`\b(?:can i|could i|may i|how|what|when (?:do|is|will|can|are|does)|where|why|who|if i|if you|is it|do i|should i|am i|would (?:it|you)|remind|whether|not (?:be )?(?:able to |going to )?(?:pay|paying|make)|never|refuse|did not|unless|you said|you told|they said|told me|asked me|wondering)\b`)
 	doubts   = compile(`也许|可能|大概|应该|争取|尽量|看情况|不确定|不一定|如果|要是|左右|想办法|到时候看|最迟|一半|部分|先还|一点|再看|\b(?:maybe|perhaps|might|hope|hoping|hopefully|try|trying|probably|possibly|not sure|around|about|depends|if|should|half|some of|part of|partial)\b`)
-	tagged   = compile(`(?:^|[,.!;\n])(?:行|可以|好|成|ok)(?:吗|不|么|嘛)`)
 	vagueDay = compile(`左右|前后|\b(?:around|about|early|mid)\b|上旬|中旬|下旬|年前|年后|年底|春节|过年|过完年|节后|月初|月中`)
 )
 
