@@ -146,9 +146,10 @@ func (f *Facts) consent(key string, t time.Time) bool {
 	return false
 }
 
-// about reports whether the contact is about the loan; a thing of no known loan is about every loan.
+// about reports whether the contact is about the loan; a thing of no known loan is about every loan, and so is a contact of
+// which it is not known what it is about.
 func (f *Facts) about(id duly.LoanID) bool {
-	if id == "" {
+	if id == "" || len(f.Contact.Items) == 0 {
 		return true
 	}
 	for i := range f.Contact.Items {
@@ -160,4 +161,6 @@ func (f *Facts) about(id duly.LoanID) bool {
 }
 
 // at reports whether the contact goes to the address; a thing of no known address is of every address.
-func (f *Facts) at(id duly.PointID) bool { return id == "" || id == f.Contact.PointID }
+func (f *Facts) at(id duly.PointID) bool {
+	return id == "" || f.Contact.PointID == "" || id == f.Contact.PointID
+}

@@ -30,8 +30,8 @@ const (
 //	  distinct: channel_group   # count groups of channels: calls, messages to the phone, e-mail, …
 //
 // Days are the borrower's; today is the first of rolling days. With several zones the fullest day counts. What belongs to
-// another person than the contact counts for the address only. With distinct, a contact by one of the groups that were
-// used first passes, and one by another group waits.
+// another person than the contact counts for the address only. With distinct, a contact waits while as many groups as the
+// limit were used other than its own: of one channel a week, none but the one that was used.
 type frequencyCap struct {
 	limit    int
 	period   period
@@ -174,30 +174,20 @@ func (c *frequencyCap) dated(v *View, at time.Time, loan duly.LoanID) finding {
 	return worst
 }
 
-// used returns how much of the limit is used up from since on: contacts or, with distinct, groups of channels; nothing if
-// the contact's own group is one of the first.
+// used returns how much of the limit is used up from since on: contacts or, with distinct, the groups of channels other than
+// the contact's own.
 func (c *frequencyCap) used(v *View, at time.Time, loan duly.LoanID, since time.Time) int {
 	if !c.distinct {
 		return c.number(v, at, loan, since)
 	}
-	var first [groups]time.Time
-	c.each(v, at, loan, since, func(t time.Time, ch duly.Channel) {
-		if g := groupOf(ch); first[g].IsZero() || t.Before(first[g]) {
-			first[g] = t
+	var seen [groups]bool
+	c.each(v, at, loan, since, func(_ time.Time, ch duly.Channel) { seen[groupOf(ch)] = true })
+	seen[groupOf(v.Contact.Channel)] = false
+	n := 0
+	for _, used := range seen {
+		if used {
+			n++
 		}
-	})
-	own, n, before := groupOf(v.Contact.Channel), 0, 0
-	for g := range first {
-		if first[g].IsZero() {
-			continue
-		}
-		n++
-		if channelGroup(g) != own && (first[g].Before(first[own]) || first[g].Equal(first[own]) && channelGroup(g) < own) {
-			before++
-		}
-	}
-	if !first[own].IsZero() && before < c.limit {
-		return 0
 	}
 	return n
 }
