@@ -20,7 +20,7 @@ type step struct {
 	text    string
 }
 
-// steps returns the migrations that this program has, oldest first.
+// steps returns the migrations that this program has, oldest first. Their numbers rise; they may leave gaps.
 func steps(files fs.FS) ([]step, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -28,11 +28,11 @@ func steps(files fs.FS) ([]step, error) {
 	}
 	slices.Sort(names)
 	var out []step
-	for i, name := range names {
+	for _, name := range names {
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != i+1 {
-			return nil, fmt.Errorf("migration %s: want number %04d", name, i+1)
+		if last := newest(out); err != nil || version <= last {
+			return nil, fmt.Errorf("migration %s: want a number from %04d", name, last+1)
 		}
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
@@ -41,6 +41,14 @@ func steps(files fs.FS) ([]step, error) {
 		out = append(out, step{version, name, string(text)})
 	}
 	return out, nil
+}
+
+// newest returns the number of the last migration.
+func newest(all []step) int {
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)-1].version
 }
 
 // statements splits a migration at the semicolons that end a line, and drops comments.
@@ -98,22 +106,23 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 	if err != nil {
 		return false, err
 	}
-	if at > len(all) {
-		return false, tooNew(at, len(all))
+	if at > newest(all) {
+		return false, tooNew(at, newest(all))
 	}
-	if at == len(all) {
+	if at == newest(all) {
 		return true, nil
 	}
-	todo := all[at].statements()
+	next := all[slices.IndexFunc(all, func(s step) bool { return s.version > at })]
+	todo := next.statements()
 	if at == 0 {
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
 		if _, err := tx.ExecContext(ctx, db.d.ddl.Replace(stmt)); err != nil {
-			return false, fmt.Errorf("%s: %w", all[at].name, err)
+			return false, fmt.Errorf("%s: %w", next.name, err)
 		}
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", all[at].version, all[at].name)
+	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", next.version, next.name)
 	if err != nil {
 		return false, err
 	}
@@ -132,10 +141,10 @@ func (db *DB) checkSchema(ctx context.Context) error {
 		return db.d.explain(fmt.Errorf("read the schema's version: %w", err))
 	case at == 0:
 		return duly.Errorf(duly.NotFound, "the database holds no store yet").WithHint("create it with duly migrate")
-	case at > len(all):
-		return tooNew(at, len(all))
-	case at < len(all):
-		return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program needs %d", at, len(all)).
+	case at > newest(all):
+		return tooNew(at, newest(all))
+	case at < newest(all):
+		return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program needs %d", at, newest(all)).
 			WithHint("back the store up, then bring it up to date with duly migrate")
 	}
 	return nil
