@@ -76,7 +76,8 @@ func (c *command) root() *cobra.Command {
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.setNow() }
 	root.AddCommand(c.importCommand(), c.payCommand(), c.holdCommand(), c.releaseCommand(), c.optOutCommand(), c.feedCommand(),
 		c.planCommand(), c.stepCommand(), c.serveCommand(), c.whyCommand(), c.doubtCommand(), c.auditCommand(), c.strategyCommand(),
-		c.rulesCommand(), c.templateCommand(), c.mappingCommand(), c.migrateCommand(), c.demoCommand(), c.replayCommand(), c.statusCommand())
+		c.rulesCommand(), c.templateCommand(), c.mappingCommand(), c.migrateCommand(), c.demoCommand(), c.replayCommand(), c.statusCommand(),
+		c.nodesCommand())
 	for _, cmd := range root.Commands() {
 		if cmd.HasSubCommands() {
 			cmd.RunE = group

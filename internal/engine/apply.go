@@ -67,7 +67,7 @@ func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
 
 // claimedElsewhere reports whether contacts of borrowers are claimed in a bucket that is not this process's.
 func (e *Engine) claimedElsewhere(tx *store.Tx, bucket int, ids []duly.BorrowerID) (bool, error) {
-	if len(ids) == 0 || len(e.holding.mine([]int{bucket})) > 0 {
+	if len(ids) == 0 || len(e.holding.Mine([]int{bucket})) > 0 {
 		return false, nil
 	}
 	open, err := tx.OpenContacts(bucket, unique(ids))
@@ -83,7 +83,7 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 	}
 	out := Applied{Results: results}
 	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
-	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
+	owed := map[int][]duly.BorrowerID{}  // who has new loans or instalments, which earlier payments may settle
 	stops := map[int][]duly.BorrowerID{} // whose contacts these facts may stop: not what is new of a book
 	applied := map[duly.FactKind]int{}
 	for i, f := range facts {

@@ -77,7 +77,7 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 		return r, err
 	}
 	buckets, err := e.db.DueBuckets(ctx, now)
-	if buckets = e.holding.mine(buckets); err != nil || len(buckets) == 0 {
+	if buckets = e.holding.Mine(buckets); err != nil || len(buckets) == 0 {
 		return r, err
 	}
 	p := newPipeline(ctx, e, now)
@@ -143,7 +143,7 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 				return nil
 			}
 			p.clear()
-			if group = p.e.holding.mine(group); len(group) == 0 {
+			if group = p.e.holding.Mine(group); len(group) == 0 {
 				break
 			}
 			jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
@@ -330,7 +330,7 @@ func (e *Engine) expire(ctx context.Context, now time.Time, r *DispatchReport) e
 	if err != nil {
 		return err
 	}
-	for _, b := range e.holding.mine(buckets) {
+	for _, b := range e.holding.Mine(buckets) {
 		n := 0
 		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
 			n = 0
@@ -363,7 +363,7 @@ func (e *Engine) lapse(ctx context.Context, now time.Time, r *DispatchReport) er
 	if err != nil {
 		return err
 	}
-	for _, b := range e.holding.mine(buckets) {
+	for _, b := range e.holding.Mine(buckets) {
 		n := 0
 		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
 			n = 0

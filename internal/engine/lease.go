@@ -61,8 +61,8 @@ func (h *Holding) joined() error {
 	return nil
 }
 
-// mine returns those of the buckets that may be worked on now.
-func (h *Holding) mine(buckets []int) []int {
+// Mine returns those of the buckets that may be worked on now.
+func (h *Holding) Mine(buckets []int) []int {
 	if h == nil {
 		return buckets
 	}
@@ -82,7 +82,7 @@ func (h *Holding) mine(buckets []int) []int {
 
 // tenure returns the node's id and the epochs of those of the buckets that may be worked on now.
 func (h *Holding) tenure(buckets []int) (string, map[int]int64) {
-	mine := h.mine(buckets)
+	mine := h.Mine(buckets)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := make(map[int]int64, len(mine))

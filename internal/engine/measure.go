@@ -22,7 +22,7 @@ func (e *Engine) Measure(ctx context.Context, now time.Time) (int, error) {
 		return 0, err
 	}
 	total := 0
-	for _, group := range e.db.Groups(e.holding.mine(buckets)) {
+	for _, group := range e.db.Groups(e.holding.Mine(buckets)) {
 		n := 0
 		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 			n = 0

@@ -195,6 +195,17 @@ type NodesReport struct {
 	UnownedFor float64      `json:"unowned_seconds"`
 }
 
+// Alive counts the nodes that live.
+func (r *NodesReport) Alive() int {
+	n := 0
+	for i := range r.Nodes {
+		if r.Nodes[i].State == "alive" {
+			n++
+		}
+	}
+	return n
+}
+
 // NodeReport says how one node does. Ages are by the database's clock.
 type NodeReport struct {
 	ID      string    `json:"id"`

@@ -45,7 +45,7 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	buckets, err := e.db.PlanBuckets(ctx, today, now)
-	if buckets = e.holding.mine(buckets); err != nil {
+	if buckets = e.holding.Mine(buckets); err != nil {
 		return PlanReport{}, err
 	}
 	var (
@@ -69,7 +69,7 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 				group := groups[0]
 				groups = groups[1:]
 				mu.Unlock()
-				r, err := e.planGroup(ctx, now, today, e.holding.mine(group))
+				r, err := e.planGroup(ctx, now, today, e.holding.Mine(group))
 				mu.Lock()
 				total.add(r)
 				if err != nil && first == nil {

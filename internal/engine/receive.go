@@ -114,7 +114,7 @@ func (e *Engine) applyInbox(ctx context.Context, now time.Time, r *ReceiveReport
 	if err != nil {
 		return err
 	}
-	return e.applyBuckets(ctx, now, e.holding.mine(buckets), r)
+	return e.applyBuckets(ctx, now, e.holding.Mine(buckets), r)
 }
 
 func (e *Engine) applyBuckets(ctx context.Context, now time.Time, buckets []int, r *ReceiveReport) error {
@@ -320,7 +320,7 @@ func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) err
 		}
 		var known []duly.Receipt
 		for _, a := range doubts {
-			if b, _ := a.ID.Bucket(); len(e.holding.mine([]int{b})) == 0 {
+			if b, _ := a.ID.Bucket(); len(e.holding.Mine([]int{b})) == 0 {
 				continue // its owner asks
 			}
 			status, ok, err := q.Query(ctx, a.ID)

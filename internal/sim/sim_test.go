@@ -41,6 +41,11 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 		t.Fatal(err)
 	}
 	defer a.Close()
+	leave, err := a.Join(ctx, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
 	o := sim.Options{Seed: seed, Borrowers: borrowers, Start: start, Days: days, Location: a.Location}
 	book, err := sim.NewBook(o)
 	if err != nil {
@@ -125,6 +130,11 @@ func TestCheckFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
+	leave, err := a.Join(ctx, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
 	o := sim.Options{Seed: 3, Borrowers: 60, Start: start, Days: 5, Location: a.Location}
 	book, err := sim.NewBook(o)
 	if err != nil {

@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -119,7 +122,7 @@ func postgresCause(err error) (string, duly.Code, bool) {
 		if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 			return "the database server does not answer", duly.Unavailable, true
 		}
-		if errors.Is(err, driver.ErrBadConn) {
+		if lost(err) {
 			return "the connection to the database server was lost", duly.Unavailable, true
 		}
 		return "", "", false
@@ -139,6 +142,13 @@ func postgresCause(err error) (string, duly.Code, bool) {
 		return "a text holds bytes that are not UTF-8", duly.Invalid, true
 	}
 	return "", "", false
+}
+
+// lost reports whether an error is that of a connection that broke or would not answer.
+func lost(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return !errors.Is(err, context.Canceled) && (network || pgconn.SafeToRetry(err) || pgconn.Timeout(err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errNoAnswer))
 }
 
 // cause says in words what an engine's error means, without the values that its own text may quote.

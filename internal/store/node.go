@@ -212,10 +212,24 @@ func (db *DB) timed(query string) string {
 // alone runs one statement as a transaction of its own. On Postgres it has connections of its own, so that leases are
 // renewed while everything else is busy.
 func (db *DB) alone(ctx context.Context, scan func(*row) error, query string, args ...any) error {
-	query = db.timed(query)
 	if scan == nil {
 		scan = func(*row) error { return nil }
 	}
+	if db.wire == nil {
+		return db.aloneOnce(ctx, scan, query, args)
+	}
+	if err := db.wire(false); err != nil {
+		return err
+	}
+	err := db.aloneOnce(ctx, scan, query, args)
+	if lost := db.wire(true); lost != nil {
+		return lost
+	}
+	return err
+}
+
+func (db *DB) aloneOnce(ctx context.Context, scan func(*row) error, query string, args []any) error {
+	query = db.timed(query)
 	switch {
 	case db.leases == nil && strings.HasPrefix(query, "SELECT"):
 		return db.View(ctx, func(tx *Tx) error { return tx.query(scan, query, args...) })

@@ -58,8 +58,9 @@ type DB struct {
 	d      *dialect
 	writer *pool
 	reader *pool
-	leases *sql.DB // for what must not wait behind the rest; nil on SQLite
-	clock  string  // in place of the engine's, in tests
+	leases *sql.DB                // for what must not wait behind the rest; nil on SQLite
+	clock  string                 // in place of the engine's, in tests
+	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
 
 	mu    sync.RWMutex
 	texts map[textKey]string // SQL text of multi-row statements, by size
