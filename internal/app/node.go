@@ -173,8 +173,8 @@ func (a *App) beat(ctx context.Context, k *engine.Keeper, out *outage) {
 	case ctx.Err() != nil:
 	case err != nil:
 		out.failed("lease", err)
-		if !h.Live() {
-			a.giveUp()
+		if !h.Live() && a.giveUp() {
+			out.failed("step", err) // the outage lasts until one has succeeded
 		}
 	default:
 		out.worked("lease")

@@ -77,13 +77,15 @@ func (a *App) step(ctx context.Context) (engine.Report, error) {
 	return r, err
 }
 
-// giveUp ends the step under way.
-func (a *App) giveUp() {
+// giveUp ends the step under way. It reports whether there are steps at all.
+func (a *App) giveUp() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.abandon != nil {
-		a.abandon(errSilent)
+	if a.abandon == nil {
+		return false
 	}
+	a.abandon(errSilent)
+	return true
 }
 
 // gained has the engine step at once.
