@@ -348,7 +348,10 @@ func TestServeThroughOutages(t *testing.T) {
 // awaitPause waits until /healthz says that sending is paused, and sees that nothing begins after.
 func awaitPause(t *testing.T, url string, sink *tally) {
 	t.Helper()
-	until(t, "a pause in /healthz", func() bool { code, node := health(t, url); return code == http.StatusServiceUnavailable && !node.Sending })
+	until(t, "a pause in /healthz", func() bool {
+		code, node := health(t, url)
+		return code == http.StatusServiceUnavailable && !node.Sending
+	})
 	before := sink.n.Load()
 	time.Sleep(200 * time.Millisecond) // several ticks
 	if after := sink.n.Load(); after != before {

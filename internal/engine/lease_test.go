@@ -30,7 +30,10 @@ func (w *world) node(cfg engine.Config) *node {
 	made := 0
 	n.k = engine.NewKeeper(engine.KeeperConfig{
 		DB: w.db, Holding: w.h, Name: "test", Version: "v", Lease: nodeLease, Clock: clock,
-		NewID: func() string { made++; return strconv.Itoa(made) + "of" + w.t.Name() + strconv.FormatInt(n.clock.UnixNano(), 36) },
+		NewID: func() string {
+			made++
+			return strconv.Itoa(made) + "of" + w.t.Name() + strconv.FormatInt(n.clock.UnixNano(), 36)
+		},
 	})
 	n.e = w.engine(ladder, cfg)
 	return n
