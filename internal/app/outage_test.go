@@ -276,25 +276,31 @@ func TestServeThroughOutages(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		paused bool // long enough that sending pauses
+		early  bool // before the first message: in the middle of the plan
 		outage func(t *testing.T, p *proxy, url string, sink *tally)
 	}{
-		{"the connections are cut", true, func(t *testing.T, p *proxy, url string, sink *tally) {
+		{"the connections are cut while it plans", true, true, func(t *testing.T, p *proxy, url string, sink *tally) {
 			p.cut()
 			awaitPause(t, url, sink)
 			p.restore()
 		}},
-		{"the server stops answering", true, func(t *testing.T, p *proxy, url string, sink *tally) {
+		{"the connections are cut", true, false, func(t *testing.T, p *proxy, url string, sink *tally) {
+			p.cut()
+			awaitPause(t, url, sink)
+			p.restore()
+		}},
+		{"the server stops answering", true, false, func(t *testing.T, p *proxy, url string, sink *tally) {
 			p.stall()
 			awaitPause(t, url, sink)
 			p.restore()
 		}},
-		{"the server stops answering and comes back without its connections", true, func(t *testing.T, p *proxy, url string, sink *tally) {
+		{"the server stops answering and comes back without its connections", true, false, func(t *testing.T, p *proxy, url string, sink *tally) {
 			p.stall()
 			awaitPause(t, url, sink)
 			p.cut()
 			p.restore()
 		}},
-		{"the answers to commits are lost", false, func(t *testing.T, p *proxy, _ string, _ *tally) {
+		{"the answers to commits are lost", false, false, func(t *testing.T, p *proxy, _ string, _ *tally) {
 			p.loses.Store(6)
 			until(t, "six lost commits", func() bool { return p.lost.Load() == 6 })
 		}},
@@ -312,7 +318,9 @@ func TestServeThroughOutages(t *testing.T) {
 			url, stop, wait := serve(t, a)
 			firstStep(t, url)
 			post(t, url+"/v1/events", people(persons, c.Lender.Timezone, now, a.Location))
-			until(t, "the first messages", func() bool { return sink.n.Load() >= 30 })
+			if !tt.early {
+				until(t, "the first messages", func() bool { return sink.n.Load() >= 30 })
+			}
 			tt.outage(t, p, url, sink)
 			until(t, "everyone is reached", func() bool { return sink.n.Load() >= persons })
 			var counts map[duly.ContactState]int

@@ -117,6 +117,55 @@ func TestZombieClaimsNothing(t *testing.T) {
 	})
 }
 
+// The heir of a node that died, with a clock that is five minutes ahead, puts in doubt what is on its way; the answer that
+// comes late says what became of it. With one that is behind it waits rather than trust its clock. Nothing goes out twice.
+func TestHeirWithAnotherClock(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		t.Run(skew.String(), func(t *testing.T) {
+			t.Parallel()
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				w := newWorld(t, db)
+				a, b := sameBucket(t)
+				w.apply(w.at(-5, "10:00"), append(person(a), person(b)...)...)
+				cfg := w.e.Config()
+				cfg.Workers = 1
+				dead, heir := w.node(cfg), w.node(cfg)
+				w.beat(dead)
+				w.car.fate = func(m channel.Message) (channel.Accepted, error) {
+					if w.car.count() == 1 {
+						if err := db.EndNode(t.Context(), dead.k.ID()); err != nil {
+							t.Error(err)
+						}
+						dead.clock = dead.clock.Add(2 * nodeLease)
+						w.beat(heir)
+						r, err := heir.e.Step(t.Context(), w.at(0, "12:00").Add(skew))
+						if err != nil {
+							t.Error(err)
+						}
+						if want := map[bool]int{true: 2, false: 0}[skew > 0]; r.Dispatched.Lapsed != want || r.Dispatched.Claimed != 0 {
+							t.Errorf("the heir put %d in doubt and claimed %d, want %d and 0", r.Dispatched.Lapsed, r.Dispatched.Claimed, want)
+						}
+					}
+					return channel.Accepted{ProviderID: "x"}, nil
+				}
+				w.run(dead, w.at(0, "12:00"))
+				for _, at := range []string{"12:06", "12:30", "13:30"} {
+					w.run(heir, w.at(0, at))
+				}
+				seen := map[duly.BorrowerID]int{}
+				for _, m := range w.car.sent {
+					seen[m.BorrowerID]++
+				}
+				if seen[a] > 1 || seen[b] > 1 || len(seen) == 0 {
+					t.Errorf("got %v, want nobody reminded twice", seen)
+				}
+				w.want(w.car.sent[0].BorrowerID, "today sms accepted")
+			})
+		})
+	}
+}
+
 // Two nodes share the people: each plans and sends its own, and together they reach everyone once.
 func TestNodesShare(t *testing.T) {
 	t.Parallel()

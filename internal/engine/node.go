@@ -59,10 +59,12 @@ func (k *Keeper) Beat(ctx context.Context) error {
 	if err := k.renew(ctx); err != nil {
 		return err
 	}
-	if err := k.DB.EndLapsed(ctx); err != nil {
-		return err
-	}
 	all, err := k.DB.Leases(ctx)
+	if err == nil && all.Lapsed() {
+		if err = k.DB.EndLapsed(ctx); err == nil {
+			all, err = k.DB.Leases(ctx)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,8 @@ var postgresDialect = dialect{
 	hasSchema:   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'",
 	clock:       "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT",
 	limit:       answerLimit,
-	exclusive:   "SELECT pg_advisory_xact_lock(4941562)",
+	// A migration of a large table may take as long as it takes, but does not wait for locks with everyone queued behind it.
+	exclusive: "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562)",
 	again: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		// serialization_failure, deadlock_detected, lock_not_available

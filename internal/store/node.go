@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,16 @@ func (l *Leases) Alive() []Node {
 		}
 	}
 	return out
+}
+
+// Lapsed reports whether there is a node for EndLapsed to end or to forget.
+func (l *Leases) Lapsed() bool {
+	return slices.ContainsFunc(l.Nodes, func(n Node) bool {
+		if n.EndedAt.IsZero() {
+			return !n.Until.After(l.Now)
+		}
+		return n.EndedAt.Before(l.Now.Add(-nodeMemory))
+	})
 }
 
 // Free reports whether nobody works on a bucket and nobody will come back to it.
