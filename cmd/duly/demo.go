@@ -62,6 +62,7 @@ func (c *command) demo(ctx context.Context, f demoFlags) error {
 		return err
 	}
 	cfg.Store = path + store.Hasty
+	cfg.Node.Lease = app.Duration(time.Minute) // nobody else works on it: a busy machine must not cost the lease
 	a, err := app.New(ctx, cfg, app.Options{Log: c.log(), Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {
 		return err

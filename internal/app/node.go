@@ -52,7 +52,8 @@ func version() string {
 }
 
 // Join leases every bucket for a command that runs the engine by itself, until leave is called. Where a node serves the
-// store already it refuses and names it; for the lease of one that has died it waits.
+// store already it refuses and names it; for the lease of one that has died it waits. Leave fails where the lease was lost
+// meanwhile: then the engine did nothing for a while.
 func (a *App) Join(ctx context.Context, what string) (leave func() error, err error) {
 	k := a.keeper(what)
 	if err := a.alone(ctx, k); err != nil {
@@ -74,10 +75,16 @@ func (a *App) Join(ctx context.Context, what string) (leave func() error, err er
 		}
 	}
 	stop := a.keep(k, &outage{log: a.Log})
-	return func() error {
+	before := a.Engine.Holding().State().Gaps
+	return sync.OnceValue(func() error {
 		stop()
-		return k.Leave(context.WithoutCancel(ctx))
-	}, nil
+		err := k.Leave(context.WithoutCancel(ctx))
+		if a.Engine.Holding().State().Gaps > before {
+			err = errors.Join(err, duly.Errorf(duly.Unavailable, "the lease of this run was lost for a while, and nothing was done meanwhile").
+				WithHint("run it again: what was done is kept, and nothing is done twice"))
+		}
+		return err
+	}), nil
 }
 
 // joinTries is how many beats a command waits for buckets that are just changing hands.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +19,8 @@ type Holding struct {
 	epochs  map[int]int64
 	from    time.Time
 	span    time.Duration
-	entered bool // a node was joined ever
+	entered bool // a Keeper cares for it
+	gaps    int  // how often the lease had run out before it was renewed
 }
 
 // NewHolding makes a Holding that holds nothing yet. The clock must be one that runs, such as time.Now.
@@ -105,6 +105,13 @@ func (h *Holding) has(bucket int, epoch int64) bool {
 	return ok && got == epoch && h.live()
 }
 
+// enter notes that a Keeper will ask for leases.
+func (h *Holding) enter() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.entered = true
+}
+
 // extend has the lease run for span from an instant before it was asked for.
 func (h *Holding) extend(node string, from time.Time, span time.Duration) {
 	h.mu.Lock()
@@ -112,7 +119,10 @@ func (h *Holding) extend(node string, from time.Time, span time.Duration) {
 	if h.node != node {
 		clear(h.epochs)
 	}
-	h.node, h.from, h.span, h.entered = node, from, span, true
+	if h.span > 0 && !h.live() {
+		h.gaps++
+	}
+	h.node, h.from, h.span = node, from, span
 }
 
 // put has the node hold just these buckets.
@@ -140,6 +150,9 @@ func (h *Holding) drop(buckets []int) {
 func (h *Holding) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.span > 0 && !h.live() {
+		h.gaps++
+	}
 	clear(h.epochs)
 	h.node, h.span = "", 0
 }
@@ -150,6 +163,7 @@ type HoldingState struct {
 	Buckets int
 	Live    bool
 	Left    time.Duration // of the lease
+	Gaps    int           // times in which there was none, since the first
 }
 
 // State tells what is held now.
@@ -159,14 +173,9 @@ func (h *Holding) State() HoldingState {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := HoldingState{Node: h.node, Live: h.live()}
+	s := HoldingState{Node: h.node, Live: h.live(), Gaps: h.gaps}
 	if s.Live {
 		s.Buckets, s.Left = len(h.epochs), h.span-elapsed(h.from, h.clock())
 	}
 	return s
-}
-
-// without returns the buckets that are not in epochs.
-func without(buckets []int, epochs map[int]int64) []int {
-	return slices.DeleteFunc(slices.Clone(buckets), func(b int) bool { _, ok := epochs[b]; return ok })
 }

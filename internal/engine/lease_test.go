@@ -78,6 +78,9 @@ func TestLeaseRunsOutBeforeThePost(t *testing.T) {
 		}
 		w.car.fate = nil
 		w.beat(n)
+		if gaps := n.e.Holding().State().Gaps; gaps != 1 {
+			t.Errorf("got %d times without a lease told, want 1", gaps)
+		}
 		w.run(n, w.at(0, "12:02"))
 		w.want(a, "today sms accepted")
 		w.want(b, "today sms accepted")
@@ -259,8 +262,8 @@ func TestStopThroughAnotherNode(t *testing.T) {
 func TestNobodyJoined(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.Open(t, "sqlite"))
-	n := w.node(w.e.Config())
-	if _, err := n.e.Step(t.Context(), w.at(0, "12:00")); duly.CodeOf(err) != duly.Internal || err == nil {
+	w.h = engine.NewHolding(time.Now)
+	if _, err := w.engine(ladder, w.e.Config()).Step(t.Context(), w.at(0, "12:00")); duly.CodeOf(err) != duly.Internal || err == nil {
 		t.Errorf("got %v, want a defect", err)
 	}
 }

@@ -43,6 +43,7 @@ func NewKeeper(c KeeperConfig) *Keeper {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.Holding.enter()
 	return &Keeper{KeeperConfig: c}
 }
 
@@ -53,12 +54,21 @@ func (k *Keeper) Every() time.Duration { return k.Lease / 5 }
 const leaseMargin = 10
 
 // Beat renews the lease and takes and gives what is to change hands. Where it fails the lease runs on as it is, and out.
+// What does not change hands at one beat does at a later one.
 func (k *Keeper) Beat(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.renew(ctx); err != nil {
 		return err
 	}
+	if err := k.share(ctx); err != nil {
+		k.Log.Warn("the lease is renewed, but no bucket changed hands; the next beat tries again", "error", err)
+	}
+	return nil
+}
+
+// share ends who is silent, and trades.
+func (k *Keeper) share(ctx context.Context) error {
 	all, err := k.DB.Leases(ctx)
 	if err == nil && all.Lapsed() {
 		if err = k.DB.EndLapsed(ctx); err == nil {

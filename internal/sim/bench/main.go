@@ -112,6 +112,7 @@ func (b *bench) run(ctx context.Context) error {
 func (b *bench) open(ctx context.Context, url string) error {
 	cfg := app.Default()
 	cfg.Store = b.dsn
+	cfg.Node.Lease = app.Duration(time.Minute)
 	cfg.Carriers = map[string]app.CarrierConfig{
 		"sink": {Channels: []duly.Channel{duly.ChannelSMS, duly.ChannelPush, duly.ChannelRobot, duly.ChannelEmail},
 			Webhook: &webhook.Config{URL: url, Secrets: []channel.Secret{channel.NewSecret("bench-secret-of-at-least-32-bytes!")}}},
