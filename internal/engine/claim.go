@@ -294,7 +294,7 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		},
 		ClaimedAt: c.now, LeaseUntil: c.now.Add(c.e.cfg.Lease),
 	}
-	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier, epoch: c.epoch, known: restraints(p)}
+	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
 	if c.e.cfg.Clock != nil {
 		j.claimedAt = c.e.cfg.Clock()
 	}

@@ -285,19 +285,21 @@ func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
 		if err != nil || c.State != duly.Claimed {
 			return err
 		}
-		persons, err := tx.Persons(c.BorrowerID.Bucket(), []duly.BorrowerID{c.BorrowerID}, j.attempt.ClaimedAt.AddDate(0, 0, -historyDays))
+		since := j.attempt.ClaimedAt.AddDate(0, 0, -historyDays)
+		persons, err := tx.Persons(c.BorrowerID.Bucket(), []duly.BorrowerID{c.BorrowerID}, since)
 		if err != nil || len(persons) != 1 {
 			return err
 		}
-		owed = slices.Equal(openItems(j.contact.Items, &persons[0]), j.contact.Items) && restraints(&persons[0]) == j.known
+		owed = slices.Equal(openItems(j.contact.Items, &persons[0]), j.contact.Items) && restraints(&persons[0], since) == j.known
 		return nil
 	})
 	return err == nil && owed
 }
 
 // restraints digests what of a person may stand in the way of a contact besides what is owed: holds, refusals, consents,
-// debits, contact points, what the borrower is, and contacts that others made. Two that are alike mean that nothing came in.
-func restraints(p *duly.Person) uint64 {
+// debits, contact points, what the borrower is, and contacts that others made since an instant. Two that are alike mean that
+// nothing came in.
+func restraints(p *duly.Person, since time.Time) uint64 {
 	h := fnv.New64a()
 	add := func(kind duly.FactKind, key, state string, version int64) {
 		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%d\x00", kind, key, state, version)
@@ -319,6 +321,9 @@ func restraints(p *duly.Person) uint64 {
 		add(duly.FactPoint, p.Points[i].FactKey(), string(p.Points[i].State), p.Points[i].Version)
 	}
 	for i := range p.Touches {
+		if p.Touches[i].At.Before(since) {
+			continue
+		}
 		add(duly.FactTouch, p.Touches[i].FactKey(), "", p.Touches[i].Version)
 	}
 	return h.Sum64()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -24,7 +25,7 @@ func TestMigrateForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := newest(all) + 2 // a gap, as a migration that is still being written leaves
+	next := newest(all) + 1
 	added := append(all, step{next, "next", "-- a comment;\nCREATE TABLE more (\n  a TEXT NOT NULL\n);\nINSERT INTO more\nSELECT 'x;y' FROM bucket;\n"})
 	broken := append(all, step{next, "broken", "CREATE TABLE half (a TEXT);\nCREATE TABLE half (a TEXT);\n"})
 
@@ -59,7 +60,7 @@ func TestSteps(t *testing.T) {
 	if _, err := steps(migration.Files); err != nil {
 		t.Error(err)
 	}
-	for _, names := range [][]string{{"0000_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"0001_a.sql", "1_b.sql"}, {"first.sql"}} {
+	for _, names := range [][]string{{"0002_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"first.sql"}, {"0000_a.sql"}, {"1_a.sql"}} {
 		files := fstest.MapFS{}
 		for _, n := range names {
 			files[n] = &fstest.MapFile{}
@@ -67,6 +68,41 @@ func TestSteps(t *testing.T) {
 		if _, err := steps(files); err == nil {
 			t.Errorf("%v: got no error", names)
 		}
+	}
+	files := fstest.MapFS{"0001_a.sql": {}, "0004_b.sql": {}}
+	if all, err := steps(files); err != nil || len(all) != 2 || newest(all) != 4 {
+		t.Errorf("numbers with a gap: got %v, %v", all, err)
+	}
+}
+
+// A migration whose number is between those applied, because it was written beside them, is made up for.
+func TestMigrateFillsGaps(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gap.db")
+	db, err := Create(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := newest(all)
+	between := step{last + 1, "between", "CREATE TABLE between_two (a TEXT NOT NULL);\n"}
+	after := step{last + 2, "after", "CREATE TABLE after_two (a TEXT NOT NULL);\n"}
+	if err := db.migrate(t.Context(), append(slices.Clone(all), after)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.migrate(t.Context(), append(slices.Clone(all), between)); duly.CodeOf(err) != duly.Refused {
+		t.Errorf("with a migration that the program does not have: got %v, want refused", err)
+	}
+	if err := db.migrate(t.Context(), append(slices.Clone(all), between, after)); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := db.writer.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM sqlite_master WHERE name IN ('between_two', 'after_two')").Scan(&n); err != nil || n != 2 {
+		t.Errorf("tables: got %d, %v; want 2", n, err)
 	}
 }
 

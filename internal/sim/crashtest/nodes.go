@@ -182,23 +182,22 @@ func (f *fleet) pause(s *server, d time.Duration) error {
 	return s.cmd.Process.Signal(syscall.SIGCONT)
 }
 
-// idleMax is how long the sink must have counted nothing before a run counts as done.
-const idleMax = 3 * time.Second
-
-// rest waits until nothing is on its way and nothing more comes.
+// rest waits until nothing waits and nothing is on its way, as long as things go on.
 func (f *fleet) rest() error {
 	last, at := -1, time.Now()
-	return wait(func() (bool, error) {
-		if n := f.sink.total(); n != last {
+	for {
+		counts, err := f.db.CountContacts(context.Background())
+		if err != nil || counts[duly.Planned]+counts[duly.Claimed] == 0 {
+			return err
+		}
+		if n := counts[duly.Planned] + counts[duly.Claimed]; n != last {
 			last, at = n, time.Now()
 		}
-		if time.Since(at) < idleMax {
-			time.Sleep(100 * time.Millisecond)
-			return false, nil
+		if time.Since(at) > runLimit {
+			return fmt.Errorf("nothing more happened for %s, and %d contacts wait", runLimit, last)
 		}
-		counts, err := f.db.CountContacts(context.Background())
-		return counts[duly.Claimed] == 0, err
-	})
+		time.Sleep(time.Second)
+	}
 }
 
 // watch looks who works on what, all the time.
