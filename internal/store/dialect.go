@@ -85,7 +85,7 @@ var postgresDialect = dialect{
 	columns:     true,
 	groupMax:    16,
 	hasSchema:   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'",
-	clock:       "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT",
+	clock:       "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::BIGINT",
 	limit:       answerLimit,
 	// A migration of a large table may take as long as it takes, but does not wait for locks with everyone queued behind it.
 	exclusive: "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562)",

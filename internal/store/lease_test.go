@@ -50,7 +50,7 @@ var modelStart = time.Date(2026, 3, 10, 4, 0, 0, 0, time.UTC)
 var errCut = errors.New("the connection was cut")
 
 func newModel(t *testing.T) *model {
-	m := &model{t: t, db: storetest.Open(t, "sqlite"), now: modelStart}
+	m := &model{t: t, db: create(t, storetest.DSN(t, "sqlite")+store.Hasty), now: modelStart}
 	m.exec("CREATE TABLE test_clock (at BIGINT NOT NULL)")
 	m.exec("INSERT INTO test_clock (at) VALUES (0)")
 	m.db.SetClock("(SELECT at FROM test_clock)", func(bool) error {
