@@ -97,7 +97,7 @@ func Default() Config {
 		Lender:     Lender{Name: "示例消金", ServicePhone: "95000", Timezone: "Asia/Shanghai"},
 		Strategies: []string{"consumer-cn"}, Packs: []string{"policy-default", "cn-mainland"},
 		FeedMaxAge: Duration(26 * time.Hour), Lease: Duration(2 * time.Minute), Tick: Duration(5 * time.Second), Workers: 64,
-		Node:     NodeConfig{Lease: Duration(8 * time.Second)},
+		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
 		Carriers: map[string]CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{}}},
 	}
 }

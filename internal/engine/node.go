@@ -121,13 +121,13 @@ func (k *Keeper) extend(from, now time.Time) {
 
 // trade gives what falls to others, takes what falls to this node, and holds the rest on.
 func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
-	alive := all.Alive()
+	takers := k.takers(all)
 	held := map[int]int64{}
 	var give []int
 	take := map[string][]int{} // by the owner that is gone
 	for b := range duly.Buckets {
 		l := all.Buckets[b]
-		mine := fallsTo(b, alive) == k.id
+		mine := fallsTo(b, takers) == k.id
 		switch {
 		case l.Owner == k.id && mine:
 			held[b] = l.Epoch
@@ -157,6 +157,12 @@ func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
 	}
 	k.Holding.put(k.id, held)
 	return nil
+}
+
+// takers are the nodes that buckets fall to: those that live and were heard within two beats. One that was killed just now
+// keeps what it has until its lease ends, but nothing is kept for it to take.
+func (k *Keeper) takers(all *store.Leases) []store.Node {
+	return slices.DeleteFunc(all.Alive(), func(n store.Node) bool { return n.ID != k.id && all.Now.Sub(n.HeardAt) > 2*k.Every() })
 }
 
 // Leave ends the node: its buckets are free at once. Beat would join anew.

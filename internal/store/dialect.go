@@ -18,10 +18,11 @@ import (
 	duly "github.com/dulyhq/duly"
 )
 
-// dialect is all that differs between the engines. The SQL text elsewhere is one; it marks the two forms that it cannot
-// share with words of its own: "@ids($n)" after a column means "is one of this list", "@lock" locks the rows read, "@skip"
-// those of them that nobody else holds, "@share" those of l against changes alone; "@insert" and "@update" need not be undone alone when they fail, because the transaction is: SQLite then keeps no
-// journal of the statement, which costs a third of its time.
+// dialect is all that differs between the engines. The SQL text elsewhere is one; it marks the forms that it cannot share
+// with words of its own: "@ids($n)" after a column means "is one of this list", "@lock" locks the rows read, "@skip" those
+// of them that nobody else holds, "@share" those of l against changes alone, "@brief" among the columns has the server end
+// the transaction soon if it does nothing; "@insert" and "@update" need not be undone alone when they fail, because the
+// transaction is: SQLite then keeps no journal of the statement, which costs a third of its time.
 type dialect struct {
 	name        string
 	words       *strings.Replacer  // of statements
@@ -45,7 +46,7 @@ var sqliteDialect = dialect{
 	name: "sqlite",
 	words: strings.NewReplacer(
 		"@ids($1)", "IN (SELECT value FROM json_each($1))", "@ids($2)", "IN (SELECT value FROM json_each($2))",
-		" @lock", "", " @skip", "", " @share", "", "@insert", "INSERT OR FAIL", "@update", "UPDATE OR FAIL",
+		" @lock", "", " @skip", "", " @share", "", " @brief", "", "@insert", "INSERT OR FAIL", "@update", "UPDATE OR FAIL",
 	),
 	ddl:     strings.NewReplacer(),
 	list:    func(ids []string) any { b, _ := json.Marshal(ids); return string(b) },
@@ -68,6 +69,7 @@ var postgresDialect = dialect{
 	name: "postgres",
 	words: strings.NewReplacer("@ids($1)", "= ANY($1)", "@ids($2)", "= ANY($2)", "@lock", "FOR UPDATE",
 		"@skip", "FOR UPDATE SKIP LOCKED", "@share", "FOR SHARE OF l",
+		"@brief", ", set_config('idle_in_transaction_session_timeout', '"+leaseLimit+"', true)",
 		"@insert", "INSERT", "@update", "UPDATE"),
 	// Texts compare by bytes, as in SQLite and in Go: rows come in the same order from both engines.
 	ddl:  strings.NewReplacer(" WITHOUT ROWID", "", " TEXT NOT NULL", ` TEXT COLLATE "C" NOT NULL`),
@@ -133,7 +135,7 @@ func postgresCause(err error) (string, duly.Code, bool) {
 		return "another process holds what this one needs", duly.Unavailable, true
 	case e.Code == "57014":
 		return "the database server took too long", duly.Unavailable, true
-	case strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "57P"):
+	case strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "57P") || e.Code == "25P03":
 		return "the connection to the database server was lost", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "53"):
 		return "the database server is out of resources", duly.Unavailable, true

@@ -201,11 +201,11 @@ func (db *DB) Leases(ctx context.Context) (Leases, error) {
 }
 
 // Leased returns the epochs of those of the buckets that a node still holds under a lease that has not ended. They stay its
-// own until the transaction ends.
+// own until the transaction ends, which on Postgres the server sees to when the process is paused in the middle of it.
 func (tx *Tx) Leased(node string, buckets []int) (map[int]int64, error) {
 	held := make(map[int]int64, len(buckets))
 	err := tx.query(func(r *row) error { held[r.int()] = r.int64(); return nil },
-		tx.db.timed("SELECT l.bucket, l.epoch FROM bucket_lease l WHERE l.bucket @ids($1) AND l.owner = $2 AND EXISTS "+
+		tx.db.timed("SELECT l.bucket, l.epoch @brief FROM bucket_lease l WHERE l.bucket @ids($1) AND l.owner = $2 AND EXISTS "+
 			"(SELECT 1 FROM node n WHERE n.id = l.owner AND n.ended_at = 0 AND n.until > @clock) ORDER BY l.bucket @share"),
 		tx.db.d.numbers(buckets), node)
 	return held, err

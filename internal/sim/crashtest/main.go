@@ -41,7 +41,7 @@ func main() {
 	nodes := flag.Int("nodes", 0, "so many servers over one PostgreSQL, of which one is killed at every interval")
 	killEvery := flag.Duration("kill-every", 10*time.Second, "the interval, with -nodes")
 	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
-	lease := flag.Duration("lease", 8*time.Second, "node.lease, with -nodes")
+	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
 	flag.Parse()
 	if *nodes > 0 {
 		err := withPostgres(func(dsn string) error {
@@ -74,7 +74,7 @@ func run(contacts, kills int, postgres bool, seed uint64) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w := &world{dir: dir, contacts: contacts, dsn: filepath.Join(dir, "duly.db"), sink: newSink(), rand: rand.New(rand.NewPCG(seed, 1)), options: "node: {lease: 2s}\n"}
+	w := &world{dir: dir, contacts: contacts, dsn: filepath.Join(dir, "duly.db"), sink: newSink(), rand: rand.New(rand.NewPCG(seed, 1)), options: "node: {lease: 2s}\n", lease: leaseMin}
 	fmt.Printf("seed %d\n", seed)
 	if postgres {
 		dsn, stop, err := storetest.Start()
@@ -114,7 +114,11 @@ type world struct {
 	rand                *rand.Rand
 	second              int    // every how manyth person has a second loan, due a day later; 0: nobody
 	options             string // more of the configuration
+	lease               time.Duration
 }
+
+// leaseMin is the lease of a try: longer than the carrier's time-out.
+const leaseMin = 6 * time.Second
 
 // workers is how many messages a server has on the way at one time.
 const workers = 64
@@ -124,7 +128,7 @@ lender: {name: Crash Test, service_phone: "100", timezone: %s}
 strategies: [%s]
 packs: [policy-default]
 feed_max_age: 24h
-lease: 6s
+lease: %s
 tick: 200ms
 workers: %d
 %scarriers:
@@ -185,7 +189,7 @@ func (w *world) prepare() error {
 	zone := noonZone(time.Now())
 	path := filepath.Join(w.dir, "strategy.yaml")
 	files := map[string]string{
-		"duly.yaml":     fmt.Sprintf(config, w.addr, zone, path, workers, w.options, url),
+		"duly.yaml":     fmt.Sprintf(config, w.addr, zone, path, w.lease, workers, w.options, url),
 		"strategy.yaml": strategyText,
 		"book.jsonl":    book(w.contacts, w.second, zone, time.Now()),
 	}

@@ -34,6 +34,9 @@ type nodesOptions struct {
 	out       io.Writer
 }
 
+// pause is how long a server is paused.
+func (o *nodesOptions) pause() time.Duration { return o.lease + o.lease/2 }
+
 // unownedMax is how long a bucket may be without a node that is heard to work on it: the lease of the dead counts too.
 const unownedMax = 15 * time.Second
 
@@ -73,7 +76,7 @@ func runNodes(o nodesOptions) error {
 	f := &fleet{nodesOptions: o, paid: map[duly.BorrowerID]time.Time{}}
 	f.world = world{
 		dir: dir, dsn: o.dsn, contacts: o.contacts, sink: newSink(), rand: rand.New(rand.NewPCG(o.seed, 2)), second: 10,
-		options: fmt.Sprintf("node: {lease: %s}\n", o.lease),
+		options: fmt.Sprintf("node: {lease: %s}\n", o.lease), lease: max(leaseMin, 2*o.pause()),
 	}
 	// The sink is slow enough that the work lasts until the last kill.
 	f.sink.delay = time.Duration(int64(o.lasts) * int64(o.nodes*workers) / int64(o.contacts))
@@ -150,7 +153,7 @@ func (f *fleet) harm() error {
 		s := f.servers[f.rand.IntN(len(f.servers))]
 		if n%3 == 0 {
 			f.pauses++
-			if err := f.pause(s, f.lease+f.lease/2); err != nil {
+			if err := f.pause(s, f.nodesOptions.pause()); err != nil {
 				return err
 			}
 			continue
@@ -297,7 +300,7 @@ func (f *fleet) judgeFleet() error {
 	fmt.Fprintf(f.out, "persons %d: reached %d, in doubt %d, paid before %d\n", v.persons, v.reached, v.doubt, v.paid)
 	fmt.Fprintf(f.out, "lost %d, twice %d, over the cap %d, at the sink but not on record as sent %d\n", v.lost, v.twice, v.capped, v.unknown)
 	fmt.Fprintf(f.out, "%d payments answered; messages counted later than that: %d, the latest by %s\n", len(f.paid), v.afterPay, v.latest.Round(time.Millisecond))
-	fmt.Fprintf(f.out, "longest that a bucket had no node that was heard: %.1f s (lease %s)\n", f.unowned.Seconds(), f.lease)
+	fmt.Fprintf(f.out, "longest that a bucket had no node that was heard: %.1f s (lease %s)\n", f.unowned.Seconds(), f.nodesOptions.lease)
 	out, err := f.command("audit", "verify").CombinedOutput()
 	fmt.Fprintf(f.out, "%s", out)
 	switch {
