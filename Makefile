@@ -7,10 +7,10 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench crash verify soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench crash crash-nodes verify soak fuzz fmt clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 build: ## build bin/duly, one static binary
 	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/duly
@@ -43,6 +43,9 @@ crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreS
 verify: ## what takes too long for every run: all windows in all zones over three years, 1,000 races for the last slot of a limit
 	ROUNDS=1000 $(GO) test ./internal/engine -run TestLastSlotGoesToOne -v -timeout 30m
 	VERIFY=1 $(GO) test ./internal/gate -run TestWindowOracle -v -timeout 90m
+
+crash-nodes: ## three servers over one PostgreSQL, 300,000 contacts, a kill -9 or a pause every 10 s for 5 minutes
+	$(GO) run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m

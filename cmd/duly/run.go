@@ -65,7 +65,8 @@ func (c *command) volumes(cmd *cobra.Command, a *app.App, day civil.Date, dry bo
 	case dry || day.After(today):
 		return a.Engine.DryRun(cmd.Context(), now, day)
 	case day == today:
-		if _, err := a.Engine.Plan(cmd.Context(), now); err != nil {
+		err := joined(cmd.Context(), a, "plan", func() error { _, err := a.Engine.Plan(cmd.Context(), now); return err })
+		if err != nil {
 			return engine.Volumes{}, err
 		}
 	}
@@ -111,13 +112,19 @@ func (c *command) stepCommand() *cobra.Command {
 			return c.look(cmd.Context(), func(a *app.App) error {
 				now := c.now().UTC()
 				var total engine.Report
-				for more := true; more && cmd.Context().Err() == nil; {
-					r, err := a.Engine.Step(cmd.Context(), now)
-					total.Add(r)
-					if err != nil {
-						return err
+				err := joined(cmd.Context(), a, "step", func() error {
+					for more := true; more && cmd.Context().Err() == nil; {
+						r, err := a.Engine.Step(cmd.Context(), now)
+						total.Add(r)
+						if err != nil {
+							return err
+						}
+						more = r.More
 					}
-					more = r.More
+					return nil
+				})
+				if err != nil {
+					return err
 				}
 				c.printReport(total)
 				return nil
@@ -156,7 +163,8 @@ func (c *command) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the engine and the HTTP API until stopped",
 		Long: "Steps the engine at every tick and whenever facts come in. SIGTERM drains: nothing more is claimed, what is on its\n" +
-			"way is finished and stored, then it exits with status 0.",
+			"way is finished and stored, then it exits with status 0.\n" +
+			"Any number may serve one store: they share its people among them, and `duly nodes` shows how.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.at != "" {
@@ -169,7 +177,7 @@ func (c *command) serveCommand() *cobra.Command {
 			if listen != "" {
 				cfg.Listen = listen
 			}
-			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store)})
+			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store), Wait: true})
 			if err != nil {
 				return err
 			}

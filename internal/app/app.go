@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -40,13 +41,17 @@ type App struct {
 	Location  *time.Location
 	needs     []string // the calendars that strategies and rules look at
 	clock     func() time.Time
-	closers   []io.Closer // carriers that hold connections
+	wake      chan struct{} // buckets came in that a step should look at
+	mu        sync.Mutex
+	abandon   context.CancelCauseFunc // of the step under way
+	closers   []io.Closer             // carriers that hold connections
 }
 
 // Options change what New does.
 type Options struct {
 	Log    *slog.Logger
 	Create bool             // make or migrate the store if need be; else an old or missing one is refused
+	Wait   bool             // wait for a database server that does not answer, instead of failing
 	Clock  func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
 }
 
@@ -62,15 +67,15 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, duly.Errorf(duly.Invalid, "not an IANA time zone").At(duly.Place{Field: "lender.timezone"})
 	}
-	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, Inbound: map[string]channel.Inbound{}}
+	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, wake: make(chan struct{}, 1), Inbound: map[string]channel.Inbound{}}
 	deps, err := a.deps()
 	if err != nil {
 		return nil, err
 	}
-	if a.DB, err = open(ctx, c.Store, o.Create); err != nil {
+	if a.DB, err = open(ctx, c.Store, o); err != nil {
 		return nil, err
 	}
-	deps.DB = a.DB
+	deps.DB, deps.Holding = a.DB, engine.NewHolding(time.Now)
 	if deps.Carriers, err = a.carriers(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -96,11 +101,30 @@ func (a *App) Close() error {
 	return errors.Join(append(errs, a.DB.Close())...)
 }
 
-func open(ctx context.Context, dsn string, create bool) (*store.DB, error) {
-	if create {
-		return store.Create(ctx, dsn)
+// openRetry is the wait between two tries to open a store.
+const openRetry = time.Second
+
+// open opens the store, and waits for it where it should. What will not change by waiting is an error at once.
+func open(ctx context.Context, dsn string, o Options) (*store.DB, error) {
+	how := store.Open
+	if o.Create {
+		how = store.Create
 	}
-	return store.Open(ctx, dsn)
+	out := &outage{log: o.Log}
+	for {
+		db, err := how(ctx, dsn)
+		if err == nil {
+			out.worked("open")
+			return db, nil
+		}
+		if !o.Wait || !IsPostgres(dsn) || duly.CodeOf(err) != duly.Unavailable {
+			return nil, err
+		}
+		out.failed("open", err)
+		if !pause(ctx, openRetry) {
+			return nil, err
+		}
+	}
 }
 
 // deps loads everything that is not the store: strategies, packs, templates, calendars.

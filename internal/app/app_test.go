@@ -39,6 +39,14 @@ func TestDefaultWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := a.Engine.Step(t.Context(), time.Now()); duly.CodeOf(err) != duly.Internal {
+		t.Errorf("a step without a lease: got %v, want a defect", err)
+	}
+	leave, err := a.Join(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
 	if _, err := a.Engine.Step(t.Context(), time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)); err != nil {
 		t.Errorf("step: %v", err)
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	Lease      Duration                      `yaml:"lease"`        // a try without an answer after this is in doubt
 	Tick       Duration                      `yaml:"tick"`         // how often `duly serve` steps
 	Workers    int                           `yaml:"workers"`      // messages on the way to carriers at one time
+	Node       NodeConfig                    `yaml:"node"`         // of this process among others over the store
 	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
 }
 
@@ -115,6 +116,7 @@ func Default() Config {
 		Lender:     Lender{Name: "示例消金", ServicePhone: "95000", Timezone: "Asia/Shanghai"},
 		Strategies: []string{"consumer-cn"}, Packs: []string{"policy-default", "cn-mainland"},
 		FeedMaxAge: Duration(26 * time.Hour), Lease: Duration(2 * time.Minute), Tick: Duration(5 * time.Second), Workers: 64,
+		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
 		Carriers: map[string]CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{}}},
 	}
 }
@@ -281,6 +283,9 @@ func (c *Config) check(path string) error {
 		if d.value <= 0 {
 			bad(d.field, "not above zero")
 		}
+	}
+	if d := time.Duration(c.Node.Lease); d < nodeLeaseMin || d > nodeLeaseMax {
+		bad("node.lease", "not from %s to %s", nodeLeaseMin, nodeLeaseMax)
 	}
 	if c.APIToken == "" && !loopback(c.Listen) {
 		bad("api_token", "needed where listen is not a loopback address")

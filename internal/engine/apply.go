@@ -18,6 +18,7 @@ type Applied struct {
 	Stopped   int               // contacts cancelled because what they were about is paid
 	Replies   int               // taken in, each with its Meaning
 	Unsettled int               // borrowers whose payments do not fit their loans: held until a person looks
+	elsewhere bool              // contacts of these borrowers are claimed by another process, whose fence is out of reach
 }
 
 // Count returns how many of the facts ended as r.
@@ -47,7 +48,34 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 		out, err = e.apply(tx, actor, facts, true)
 		return err
 	})
+	if err == nil {
+		e.settleElsewhere(ctx, &out)
+	}
 	return out, err
+}
+
+// settleElsewhere waits, once facts are committed, until no other process can begin to send without having seen them: each
+// reads a claim again that is older than claimAgeMax, and every claim that was made before the commit is by then. It goes by
+// how long things take, not by what any clock shows.
+func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
+	if !a.elsewhere {
+		return
+	}
+	wait := time.NewTimer(claimAgeMax + claimAgeMax/4)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wait.C:
+	}
+}
+
+// claimedElsewhere reports whether contacts of borrowers are claimed in a bucket that is not this process's.
+func (e *Engine) claimedElsewhere(tx *store.Tx, bucket int, ids []duly.BorrowerID) (bool, error) {
+	if len(ids) == 0 || len(e.holding.Mine([]int{bucket})) > 0 {
+		return false, nil
+	}
+	open, err := tx.OpenContacts(bucket, unique(ids))
+	return slices.ContainsFunc(open, func(c duly.Contact) bool { return c.State == duly.Claimed }), err
 }
 
 // apply is Apply inside a transaction. Single facts make their persons dirty, so that the plan looks at them again;
@@ -66,7 +94,8 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		return Applied{}, err
 	}
 	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
-	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
+	owed := map[int][]duly.BorrowerID{}  // who has new loans or instalments, which earlier payments may settle
+	stops := map[int][]duly.BorrowerID{} // whose contacts these facts may stop: not what is new of a book
 	applied := map[duly.FactKind]int{}
 	for i, f := range facts {
 		if results[i] != store.Added && results[i] != store.Changed {
@@ -75,6 +104,9 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		applied[f.FactKind()]++
 		b := f.Owner().Bucket()
 		touched[b] = append(touched[b], f.Owner())
+		if results[i] == store.Changed || !ofBook(f.FactKind()) {
+			stops[b] = append(stops[b], f.Owner())
+		}
 		switch f.FactKind() {
 		case duly.FactPayment: // settle finds out whether the plan has something to look at
 			settle[b] = append(settle[b], f.Owner())
@@ -98,6 +130,11 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 	}
 	for _, b := range sortedKeys(touched) {
 		touched[b] = unique(touched[b])
+		elsewhere, err := e.claimedElsewhere(tx, b, stops[b])
+		if err != nil {
+			return Applied{}, err
+		}
+		out.elsewhere = out.elsewhere || elsewhere
 		payers, err := tx.Payers(b, unique(owed[b]))
 		if err != nil {
 			return Applied{}, err
@@ -116,6 +153,16 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		tx.Audit(b, "facts", actor, "", factsDetail{Facts: applied, Persons: len(touched[b])})
 	}
 	return out, nil
+}
+
+// ofBook reports whether facts of the kind are those of a loan book rather than things that happen.
+func ofBook(k duly.FactKind) bool {
+	switch k {
+	case duly.FactBorrower, duly.FactPoint, duly.FactLoan, duly.FactInstallment:
+		return true
+	case duly.FactPayment, duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactTouch:
+	}
+	return false
 }
 
 // markDirty has persons planned again, or for bulk facts their whole bucket.

@@ -24,38 +24,83 @@ type job struct {
 	language  string
 	carrier   channel.Sender
 	claimedAt time.Time // by the engine's clock, for the recheck of a claim that waited
+	epoch     int64     // of the bucket's lease under which it was claimed
+	known     uint64    // what stood in the way of a contact, or might have; see restraints
 }
 
 // claim takes contacts of buckets that are due. In one transaction it reads the ledger, the holds and the contact
 // history anew, asks the gate with authority, and writes for each contact that may go the attempt that is about to be
-// made. Whatever may not go is deferred, blocked or cancelled with its reasons. The attempts it returns are committed.
+// made. Whatever may not go is deferred, blocked or cancelled with its reasons. The attempts it returns are committed. In
+// buckets that the store knows to be another node's by now, it claims nothing.
 func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit int) ([]job, DispatchReport, error) {
 	var jobs []job
 	var seen DispatchReport
+	complete := false // only the commit may have failed
 	err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 		e.dropClaims(jobs) // of a try that the store had to repeat
-		jobs, seen = nil, DispatchReport{}
+		jobs, seen, complete = nil, DispatchReport{}, false
+		epochs, err := e.tenure(tx, group)
+		if err != nil {
+			return err
+		}
 		for _, b := range group {
+			epoch, ok := epochs[b]
+			if !ok {
+				continue
+			}
 			if seen.Due >= limit {
 				seen.More = true
 				break
 			}
-			c := &claimer{e: e, tx: tx, bucket: b, now: tx.Now(), seen: &seen}
+			c := &claimer{e: e, tx: tx, bucket: b, epoch: epoch, now: tx.Now(), seen: &seen}
 			if err := c.run(limit - seen.Due); err != nil {
 				return err
 			}
 			jobs = append(jobs, c.jobs...)
 		}
 		for i := range jobs {
-			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID)
+			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID, jobs[i].epoch)
 		}
+		complete = true
 		return nil
 	})
 	if err != nil {
 		e.dropClaims(jobs)
+		if complete { // it may be on record: then it is taken back as soon as the store answers, and is not left in doubt
+			for _, j := range jobs {
+				e.late.add(answer{job: j, recalled: true})
+			}
+		}
 		return nil, seen, err
 	}
 	return jobs, seen, nil
+}
+
+// tenure returns the epochs of those of the buckets that may be claimed from: this process believes that it holds them,
+// and the store says so in the transaction itself. What it no longer holds it drops.
+func (e *Engine) tenure(tx *store.Tx, group []int) (map[int]int64, error) {
+	if e.holding == nil {
+		all := make(map[int]int64, len(group))
+		for _, b := range group {
+			all[b] = 0
+		}
+		return all, nil
+	}
+	node, epochs := e.holding.tenure(group)
+	if len(epochs) == 0 {
+		return nil, nil
+	}
+	held, err := tx.Leased(node, sortedKeys(epochs))
+	if err != nil {
+		return nil, err
+	}
+	for b, epoch := range epochs {
+		if held[b] != epoch {
+			e.holding.drop([]int{b})
+			delete(epochs, b)
+		}
+	}
+	return epochs, nil
 }
 
 func (e *Engine) dropClaims(jobs []job) {
@@ -69,6 +114,7 @@ type claimer struct {
 	e      *Engine
 	tx     *store.Tx
 	bucket int
+	epoch  int64
 	now    time.Time
 	feedAt time.Time
 	state  store.Bucket
@@ -248,7 +294,7 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		},
 		ClaimedAt: c.now, LeaseUntil: c.now.Add(c.e.cfg.Lease),
 	}
-	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier}
+	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
 	if c.e.cfg.Clock != nil {
 		j.claimedAt = c.e.cfg.Clock()
 	}

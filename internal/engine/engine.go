@@ -40,7 +40,7 @@ const (
 // FeedPayments is the name of the feed whose freshness the payment fence watches.
 const FeedPayments = "payments"
 
-// Deps is what an Engine works with. All are needed but Log.
+// Deps is what an Engine works with. All are needed but Log and Holding.
 type Deps struct {
 	DB         *store.DB
 	Strategies []*strategy.Strategy // the first that applies to a person is theirs
@@ -49,6 +49,7 @@ type Deps struct {
 	Messages   *message.Set
 	Carriers   map[duly.Channel]channel.Sender
 	Log        *slog.Logger
+	Holding    *Holding // what this process may work on; nil: everything
 }
 
 // Config is how an Engine behaves.
@@ -77,10 +78,12 @@ type Engine struct {
 	senders    []channel.Sender // the distinct carriers, by name
 	log        *slog.Logger
 	cfg        Config
+	holding    *Holding
 	fence      *fence
 	breaker    *breaker
-	rules      *rule.Set  // the packs alone: for contacts with persons whom no strategy serves
-	history    int        // days back that the rules count contacts; -1: all that ever were
+	rules      *rule.Set // the packs alone: for contacts with persons whom no strategy serves
+	history    int       // days back that the rules count contacts; -1: all that ever were
+	late       lateAnswers
 	mu         sync.Mutex // one Step at a time
 }
 
@@ -98,7 +101,7 @@ func New(d Deps, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		db: d.DB, packs: d.Packs, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
-		fence: newFence(), breaker: newBreaker(),
+		holding: d.Holding, fence: newFence(d.Holding), breaker: newBreaker(),
 	}
 	byName := map[string]channel.Sender{}
 	for _, s := range d.Carriers {
@@ -207,6 +210,9 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 	r.More = r.Dispatched.More || r.Received.More
 	return r, planErr
 }
+
+// Holding returns what this process may work on; nil is everything.
+func (e *Engine) Holding() *Holding { return e.holding }
 
 // Today returns the lender's day at an instant.
 func (e *Engine) Today(now time.Time) civil.Date { return civil.In(now, e.cfg.Location) }

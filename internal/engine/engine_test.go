@@ -65,6 +65,7 @@ type world struct {
 	e   *engine.Engine
 	car *carrier
 	loc *time.Location
+	h   *engine.Holding // of the engines made next; nil holds everything
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
@@ -100,7 +101,7 @@ func (w *world) engine(text string, cfg engine.Config, own ...*rule.Pack) *engin
 		w.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Deps{
-		DB: w.db, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
+		DB: w.db, Holding: w.h, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
 		Carriers: map[duly.Channel]channel.Sender{duly.ChannelPush: w.car, duly.ChannelSMS: w.car},
 	}, cfg)
 	if err != nil {

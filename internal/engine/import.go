@@ -176,6 +176,7 @@ func (im *importer) flush(ctx context.Context, last bool) error {
 	if err != nil {
 		return fmt.Errorf("apply rows up to %d: %w", im.report.Rows, err)
 	}
+	im.e.settleElsewhere(ctx, &applied)
 	im.refusedAt = refused
 	im.report.FeedHeld = im.report.FeedHeld || last && refused > 0 && !im.feed.IsZero()
 	im.count(applied)

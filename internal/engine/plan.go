@@ -41,8 +41,11 @@ const planWorkers = 2
 // changed or whose next rung is due. Planning twice changes nothing.
 func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 	today := e.Today(now)
+	if err := e.holding.joined(); err != nil {
+		return PlanReport{}, err
+	}
 	buckets, err := e.db.PlanBuckets(ctx, today, now)
-	if err != nil {
+	if buckets = e.holding.Mine(buckets); err != nil {
 		return PlanReport{}, err
 	}
 	var (
@@ -66,7 +69,7 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 				group := groups[0]
 				groups = groups[1:]
 				mu.Unlock()
-				r, err := e.planGroup(ctx, now, today, group)
+				r, err := e.planGroup(ctx, now, today, e.holding.Mine(group))
 				mu.Lock()
 				total.add(r)
 				if err != nil && first == nil {

@@ -460,7 +460,7 @@ func (e *Engine) overrunAll(ctx context.Context, now time.Time, r *DispatchRepor
 	if err != nil {
 		return err
 	}
-	for _, b := range buckets {
+	for _, b := range e.holding.Mine(buckets) {
 		n := 0
 		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
 			var err error

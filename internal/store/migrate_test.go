@@ -25,6 +25,7 @@ func TestMigrateForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	all = slices.Clip(all) // two lists are made of it
 	next := newest(all) + 1
 	added := append(all, step{next, "next", "-- a comment;\nCREATE TABLE more (\n  a TEXT NOT NULL\n);\nINSERT INTO more\nSELECT 'x;y' FROM bucket;\n"})
 	broken := append(all, step{next, "broken", "CREATE TABLE half (a TEXT);\nCREATE TABLE half (a TEXT);\n"})
@@ -109,7 +110,7 @@ func TestMigrateFillsGaps(t *testing.T) {
 // The rule of the tables: the key of everything about a person begins with bucket.
 func TestKeysBeginWithBucket(t *testing.T) {
 	t.Parallel()
-	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true}
+	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true, "node": true, "bucket_lease": true}
 	all, err := steps(migration.Files)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/audit"
@@ -287,4 +288,47 @@ func TestGroups(t *testing.T) {
 			t.Errorf("got %d of 300 buckets", next)
 		}
 	})
+}
+
+// The address of a Postgres may say how many connections are opened, and how long the server tries; leases have
+// connections of their own, so that they are renewed while everything else waits.
+func TestPoolOfAddress(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.DSN(t, "postgres")
+	if !strings.Contains(dsn, "?") {
+		dsn += "?"
+	}
+	for _, wrong := range []string{"0", "1", "many", "1000000"} {
+		if db, err := store.Open(t.Context(), dsn+"&pool="+wrong); duly.CodeOf(err) != duly.Usage {
+			t.Errorf("pool=%s: got %v, want usage", wrong, err)
+			db.Close()
+		}
+	}
+	db, err := store.Open(t.Context(), dsn+"&pool=2&statement_timeout=5s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	busy, release := make(chan struct{}, 2), make(chan struct{})
+	var wg sync.WaitGroup
+	for b := range 2 {
+		wg.Go(func() {
+			err := db.Update(t.Context(), storetest.Noon, []int{b}, func(*store.Tx) error { busy <- struct{}{}; <-release; return nil })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-busy
+	<-busy
+	if _, err := db.JoinNode(t.Context(), store.Node{ID: "n"}, time.Minute); err != nil {
+		t.Errorf("while the pool is used up: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := db.FeedAt(ctx, "payments"); err == nil {
+		t.Error("a third connection was opened: the pool is not bounded")
+	}
+	close(release)
+	wg.Wait()
 }

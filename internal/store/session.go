@@ -65,7 +65,9 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 func (p *pool) rollback(s *session) {
 	if s.open {
 		s.open = false
-		if _, err := s.conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
+		ctx, cancel := s.ending(context.Background())
+		defer cancel()
+		if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
 			s.drop() // a connection in an unknown state is not used again
 		}
 	}
@@ -100,11 +102,21 @@ func (s *session) commit(ctx context.Context) error {
 		return err
 	}
 	// Past this point the transaction may be durable: it is not cut short.
-	_, err := s.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	ctx, cancel := s.ending(context.WithoutCancel(ctx))
+	defer cancel()
+	_, err := s.conn.ExecContext(ctx, "COMMIT")
 	if err == nil {
 		s.open = false
 	}
 	return err
+}
+
+// ending bounds the end of a transaction where a server has to answer: one that never does must not hold the process.
+func (s *session) ending(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.stmts != nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, endLimit)
 }
 
 func (s *session) drop() {

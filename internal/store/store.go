@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,11 +41,16 @@ const (
 	busyTimeoutMS   = 10_000  // how long a writer waits for another process
 	statementLimit  = "60s"   // of a Postgres statement
 	lockLimit       = "10s"   // of waiting for a Postgres lock
-	idleLimit       = "60s"   // of a transaction that does nothing: a stopped process must not hold a bucket for ever
+	idleLimit       = "15s"   // of a transaction that does nothing: a paused process must not hold a bucket for long
+	leaseLimit      = "4s"    // of a statement about leases
+	leaseConnsMax   = 2       // connections for leases alone
+	poolMax         = 1000    // what the address of a Postgres may ask for as its pool
 	writerCache     = -32_768 // SQLite page cache, negative: KiB
 	readerCache     = -8_192  // of each reader: a bucket's pages are next to each other
 	walPages        = 4_096   // pages of the write-ahead log after which it is folded back
 	connectDeadline = 10 * time.Second
+	answerLimit     = 75 * time.Second // longer than statementLimit: the server says best what happened
+	endLimit        = 30 * time.Second // of a commit or rollback on Postgres
 )
 
 // DB is an open store. It is safe for concurrent use.
@@ -52,6 +58,9 @@ type DB struct {
 	d      *dialect
 	writer *pool
 	reader *pool
+	leases *sql.DB                // for what must not wait behind the rest; nil on SQLite
+	clock  string                 // in place of the engine's, in tests
+	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
 
 	mu    sync.RWMutex
 	texts map[textKey]string // SQL text of multi-row statements, by size
@@ -92,6 +101,9 @@ func Create(ctx context.Context, dsn string) (*DB, error) {
 
 // Close closes the store. It is safe to call twice.
 func (db *DB) Close() error {
+	if db.leases != nil {
+		defer db.leases.Close()
+	}
 	if db.reader == db.writer {
 		return db.writer.close()
 	}
@@ -197,6 +209,13 @@ func (db *DB) connectPostgres(dsn string) error {
 		return duly.Errorf(duly.Usage, "the store's address is not one of Postgres").
 			WithHint("write it postgres://user:password@host:port/database")
 	}
+	conns, err := poolSize(cfg)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(dsn, "connect_timeout") {
+		cfg.ConnectTimeout = connectDeadline / 2
+	}
 	for k, v := range map[string]string{
 		"statement_timeout": statementLimit, "lock_timeout": lockLimit, "idle_in_transaction_session_timeout": idleLimit,
 		"application_name": "duly", "timezone": "UTC",
@@ -205,13 +224,30 @@ func (db *DB) connectPostgres(dsn string) error {
 			cfg.RuntimeParams[k] = v
 		}
 	}
-	conns := min(connsMax, 4+2*runtime.NumCPU())
 	p := stdlib.OpenDB(*cfg)
 	p.SetMaxOpenConns(conns)
 	p.SetMaxIdleConns(conns)
 	db.d, db.writer = &postgresDialect, newPool(p, 0)
 	db.reader = db.writer
+	own := cfg.Copy()
+	own.RuntimeParams["statement_timeout"], own.RuntimeParams["lock_timeout"] = leaseLimit, leaseLimit
+	db.leases = stdlib.OpenDB(*own)
+	db.leases.SetMaxOpenConns(leaseConnsMax)
 	return nil
+}
+
+// poolSize takes "pool" out of a Postgres address: how many connections are open at one time.
+func poolSize(cfg *pgx.ConnConfig) (int, error) {
+	text, set := cfg.RuntimeParams["pool"]
+	if !set {
+		return min(connsMax, 4+2*runtime.NumCPU()), nil
+	}
+	delete(cfg.RuntimeParams, "pool")
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 2 || n > poolMax {
+		return 0, duly.Errorf(duly.Usage, "the pool of the store's address is not from 2 to %d", poolMax).WithHint("write it postgres://…/database?pool=20")
+	}
+	return n, nil
 }
 
 func unreachable(dsn string, err error) error {

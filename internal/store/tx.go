@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -124,7 +125,9 @@ func (tx *Tx) changed(bucket int) error {
 }
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	res, err := tx.s.exec(tx.ctx, tx.db.d, query, args)
+	ctx, cancel := tx.bounded()
+	defer cancel()
+	res, err := tx.s.exec(ctx, tx.db.d, query, args)
 	if err != nil {
 		return 0, err
 	}
@@ -133,12 +136,25 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 
 // query hands every row to scan. All rows are read before it returns: another query may follow at once.
 func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
-	rows, err := tx.s.query(tx.ctx, tx.db.d, query, args)
+	ctx, cancel := tx.bounded()
+	defer cancel()
+	rows, err := tx.s.query(ctx, tx.db.d, query, args)
 	if err != nil {
 		return err
 	}
 	return scanRows(rows, scan)
 }
+
+// bounded is the transaction's context for one statement: a server that has vanished says nothing, not even that it took
+// too long.
+func (tx *Tx) bounded() (context.Context, context.CancelFunc) {
+	if tx.db.d.limit == 0 {
+		return tx.ctx, func() {}
+	}
+	return context.WithTimeoutCause(tx.ctx, tx.db.d.limit, errNoAnswer)
+}
+
+var errNoAnswer = errors.New("the store does not answer")
 
 // list is an argument for @ids.
 func list[T ~string](tx *Tx, ids []T) any {

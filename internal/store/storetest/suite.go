@@ -55,6 +55,8 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"buckets that are not held are refused", testNotHeld},
 		{"a view is of one moment", testSnapshot},
 		{"two writers of one person take turns", testTurns},
+		{"leases pass from one node to the next", testLeases},
+		{"a claim without a lease is refused in the store", testLeased},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

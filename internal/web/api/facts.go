@@ -191,6 +191,16 @@ func (h *Handler) getDoubts(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// getNodes tells which nodes work on the store, on how many buckets, and which buckets nobody works on.
+func (h *Handler) getNodes(w http.ResponseWriter, r *http.Request) error {
+	n, err := engine.Nodes(r.Context(), h.DB)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, n)
+	return nil
+}
+
 func (h *Handler) day(r *http.Request, now time.Time) (civil.Date, error) {
 	s := r.FormValue("date")
 	if s == "" {
