@@ -43,9 +43,10 @@ type App struct {
 
 // Options change what New does.
 type Options struct {
-	Log    *slog.Logger
-	Create bool             // make or migrate the store if need be; else an old or missing one is refused
-	Clock  func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
+	Log        *slog.Logger
+	Partitions int              // of a Postgres store that is yet to be made; see store.CreatePartitioned
+	Create     bool             // make or migrate the store if need be; else an old or missing one is refused
+	Clock      func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
 }
 
 // New opens the store and makes the engine. Close it when done.
@@ -65,7 +66,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.DB, err = open(ctx, c.Store, o.Create); err != nil {
+	if a.DB, err = open(ctx, c.Store, o); err != nil {
 		return nil, err
 	}
 	deps.DB = a.DB
@@ -91,9 +92,9 @@ func (a *App) Close() error {
 	return errors.Join(append(errs, a.DB.Close())...)
 }
 
-func open(ctx context.Context, dsn string, create bool) (*store.DB, error) {
-	if create {
-		return store.Create(ctx, dsn)
+func open(ctx context.Context, dsn string, o Options) (*store.DB, error) {
+	if o.Create {
+		return store.CreatePartitioned(ctx, dsn, o.Partitions)
 	}
 	return store.Open(ctx, dsn)
 }

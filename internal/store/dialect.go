@@ -30,6 +30,8 @@ type dialect struct {
 	columns     bool                                  // such a statement takes an array per column, not a value per cell
 	groupMax    int                                   // see DB.Groups
 	hasSchema   string                                // counts the table schema_version
+	partitions  string                                // counts the partitions of a table of people's data; "" where there are none
+	spread      string                                // more than 0 where the rows of a table lie in several places; "" where they never do
 	exclusive   string                                // keeps other migrations out until commit; "" where BEGIN does
 	again       func(error) bool                      // the transaction may work if tried again
 	cause       func(error) (string, duly.Code, bool) // what the engine's error means to a person
@@ -77,7 +79,10 @@ var postgresDialect = dialect{
 	columns:     true,
 	groupMax:    16,
 	hasSchema:   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'",
-	exclusive:   "SELECT pg_advisory_xact_lock(4941562)",
+	partitions:  "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower')",
+	spread: "SELECT (to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL)::int + " + // Citus
+		"(SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower'))",
+	exclusive: "SELECT pg_advisory_xact_lock(4941562)",
 	again: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		// serialization_failure, deadlock_detected, lock_not_available

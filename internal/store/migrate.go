@@ -104,13 +104,21 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 	if at == len(all) {
 		return true, nil
 	}
+	partitions := db.partitions
+	if at > 0 {
+		if partitions, err = db.partitionCount(ctx, tx); err != nil {
+			return false, err
+		}
+	}
 	todo := all[at].statements()
 	if at == 0 {
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
-		if _, err := tx.ExecContext(ctx, db.d.ddl.Replace(stmt)); err != nil {
-			return false, fmt.Errorf("%s: %w", all[at].name, err)
+		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions) {
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				return false, fmt.Errorf("%s: %w", all[at].name, err)
+			}
 		}
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", all[at].version, all[at].name)

@@ -124,6 +124,7 @@ func (tx *Tx) changed(bucket int) error {
 }
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	tx.told(query, args)
 	res, err := tx.s.exec(tx.ctx, tx.db.d, query, args)
 	if err != nil {
 		return 0, err
@@ -133,11 +134,19 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 
 // query hands every row to scan. All rows are read before it returns: another query may follow at once.
 func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
+	tx.told(query, args)
 	rows, err := tx.s.query(tx.ctx, tx.db.d, query, args)
 	if err != nil {
 		return err
 	}
 	return scanRows(rows, scan)
+}
+
+// told tells of a statement, in tests.
+func (tx *Tx) told(query string, args []any) {
+	if tx.db.trace != nil {
+		tx.db.trace(tx.db.d.words.Replace(query), args)
+	}
 }
 
 // list is an argument for @ids.

@@ -1,0 +1,19 @@
+package store
+
+import "github.com/dulyhq/duly/internal/store/migration"
+
+// Trace has every statement of a store's transactions told to fn, as the engine gets it.
+func Trace(db *DB, fn func(text string, args []any)) { db.trace = fn }
+
+// Spread reports whether a store's rows lie in several places by their bucket.
+func Spread(db *DB) bool { return db.spread }
+
+// TableStatements returns the statements of all migrations that make or change tables and indexes.
+func TableStatements() ([]string, error) {
+	all, err := steps(migration.Files)
+	var out []string
+	for _, s := range all {
+		out = append(out, s.statements()...)
+	}
+	return out, err
+}
