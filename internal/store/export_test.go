@@ -2,8 +2,11 @@ package store
 
 import "github.com/dulyhq/duly/internal/store/migration"
 
-// Trace has every statement of a store's transactions told to fn, as the engine gets it.
-func Trace(db *DB, fn func(text string, args []any)) { db.trace = fn }
+// Trace has every statement of a store's transactions told to fn, as the engine gets it, with the number of buckets that its
+// transaction holds.
+func Trace(db *DB, fn func(buckets int, text string, args []any)) {
+	db.trace = func(tx *Tx, text string, args []any) { fn(len(tx.order), text, args) }
+}
 
 // Spread reports whether a store's rows lie in several places by their bucket.
 func Spread(db *DB) bool { return db.spread }

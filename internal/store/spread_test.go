@@ -50,23 +50,46 @@ var cold = []struct{ begins, reason string }{
 	{"SELECT attempt_id, channel, to_value, subject, body, sent_at FROM sandbox_message WHERE sent_at ", "the sandbox, as above"},
 }
 
+// daily is what the texts of the daily work begin with, which runs in transactions of one bucket. What is left are facts:
+// an import applies a chunk of them, and a call of the API its batch, whole or not at all.
+var daily = []string{"INSERT INTO contact ", "INSERT INTO attempt ", "UPDATE attempt ", "INSERT INTO receipt ", "UPDATE receipt ", "INSERT INTO outcome "}
+
 // heard notes every text once, with the arguments that came with it first.
 type heard struct {
-	mu    sync.Mutex
-	texts map[string][]any
+	mu       sync.Mutex
+	texts    map[string][]any
+	crossing map[string]int // the most buckets that a transaction held as it said so
 }
 
-func (h *heard) note(text string, args []any) {
+func (h *heard) note(buckets int, text string, args []any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.crossing[text] = max(h.crossing[text], buckets)
 	if _, ok := h.texts[text]; !ok {
 		h.texts[text] = slices.Clone(args)
 	}
 }
 
+// oneBucket fails unless statements that begin so were made, all in transactions that hold one bucket.
+func (h *heard) oneBucket(t *testing.T, begins string) {
+	t.Helper()
+	n := 0
+	for text, buckets := range h.crossing {
+		if !strings.HasPrefix(text, begins) {
+			continue
+		}
+		if n++; buckets != 1 {
+			t.Errorf("in a transaction of %d buckets, want one:\n%s", buckets, text)
+		}
+	}
+	if n == 0 {
+		t.Errorf("no statement begins with %q", begins)
+	}
+}
+
 func TestPartitioned(t *testing.T) {
 	t.Parallel()
-	h := &heard{texts: map[string][]any{}}
+	h := &heard{texts: map[string][]any{}, crossing: map[string]int{}}
 	t.Run("suite", func(t *testing.T) {
 		storetest.Run(t, func(t testing.TB) *store.DB {
 			db := storetest.Open(t, storetest.Partitioned)
@@ -79,9 +102,13 @@ func TestPartitioned(t *testing.T) {
 	})
 	dsn := storetest.DSN(t, storetest.Partitioned)
 	t.Run("engine", func(t *testing.T) {
+		clear(h.crossing) // the suite crosses buckets on purpose
 		want := lives(t, storetest.DSN(t, "sqlite"), nil)
 		if d := cmp.Diff(want, lives(t, dsn, h.note)); d != "" {
 			t.Errorf("days on SQLite and in partitions differ (-want +got):\n%s", d)
+		}
+		for _, begins := range daily {
+			h.oneBucket(t, begins)
 		}
 	})
 	if len(h.texts) < 60 {
@@ -107,7 +134,7 @@ func TestPartitioned(t *testing.T) {
 }
 
 // lives runs some days of an engine over people with all kinds of trouble, with receipts, payments and outcomes.
-func lives(t *testing.T, dsn string, note func(string, []any)) sim.Summary {
+func lives(t *testing.T, dsn string, note func(int, string, []any)) sim.Summary {
 	t.Helper()
 	ctx, start, days := t.Context(), civil.On(2026, 3, 2), 6
 	cfg := app.Default()
@@ -119,7 +146,9 @@ func lives(t *testing.T, dsn string, note func(string, []any)) sim.Summary {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	store.Trace(a.DB, note)
+	if note != nil {
+		store.Trace(a.DB, note)
+	}
 	o := sim.Options{Seed: 5, Borrowers: 60, Start: start, Days: days, Location: a.Location}
 	book, err := sim.NewBook(o)
 	if err != nil {

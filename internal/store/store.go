@@ -53,9 +53,9 @@ type DB struct {
 	writer *pool
 	reader *pool
 
-	partitions int                           // of each table of people's data, for a store that is yet to be made
-	spread     bool                          // rows lie in several places by their bucket; see spread.go
-	trace      func(text string, args []any) // told of every statement; nil but in tests
+	partitions int                                   // of each table of people's data, for a store that is yet to be made
+	spread     bool                                  // rows lie in several places by their bucket; see spread.go
+	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
 
 	mu    sync.RWMutex
 	texts map[textKey]string // SQL text of multi-row statements, by size

@@ -145,7 +145,7 @@ func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
 // told tells of a statement, in tests.
 func (tx *Tx) told(query string, args []any) {
 	if tx.db.trace != nil {
-		tx.db.trace(tx.db.d.words.Replace(query), args)
+		tx.db.trace(tx, tx.db.d.words.Replace(query), args)
 	}
 }
 
