@@ -36,6 +36,7 @@ type options struct {
 	Workers  int // messages on the way at one time
 	Conns    int // of River's pool; Duly has its own default
 	Sizes    int // instalments, of a growth case
+	Commit   string
 }
 
 // systems are what is compared, by the names of the report.
@@ -53,7 +54,7 @@ func run(args []string) error {
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	contacts := f.Int("contacts", 20_000, "contacts of each dispatch")
 	workers := f.Int("workers", 256, "messages on the way at one time, for every system")
-	conns := f.Int("conns", 16, "connections of River's pool")
+	conns := f.Int("conns", 64, "connections of River's pool")
 	runs := f.Int("runs", 3, "runs of every case")
 	only := f.String("only", "", "only systems whose name holds this")
 	large := f.Bool("large", false, "growth: 10,000,000 instalments too")
@@ -62,7 +63,7 @@ func run(args []string) error {
 	if err := f.Parse(args[1:]); err != nil {
 		return err
 	}
-	o := options{Contacts: *contacts, Workers: *workers, Conns: *conns}
+	o := options{Contacts: *contacts, Workers: *workers, Conns: *conns, Commit: commit()}
 	if (args[0] == "compare" || args[0] == "growth") && !*more {
 		if err := os.Remove(results(args[0])); err != nil && !os.IsNotExist(err) {
 			return err
@@ -95,7 +96,6 @@ type result struct {
 	options
 	At       time.Time
 	Run      int
-	Commit   string
 	Load     string // of the machine before it
 	Database string // the server's version
 	Steps    []step
@@ -178,7 +178,7 @@ func spawn(o options, run int, kind string) error {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		return err
 	}
-	r.At, r.Run, r.Load, r.Commit = at.UTC(), run, load, commit()
+	r.At, r.Run, r.Load = at.UTC(), run, load
 	fmt.Println(r)
 	line, err := json.Marshal(r)
 	if err != nil {
