@@ -27,7 +27,7 @@ unit: ## the tests alone; installs PostgreSQL and builds a mail server where the
 
 lint: ## go vet, staticcheck, gofmt and the floors
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... && cd bench && $(GO) vet .
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 	$(TOOLS)/staticcheck ./...
 

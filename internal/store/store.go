@@ -74,7 +74,10 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(db.checkSchema(ctx), db.learnSpread(ctx)); err != nil {
+	if err = db.checkSchema(ctx); err == nil {
+		err = db.learnSpread(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
