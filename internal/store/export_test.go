@@ -1,6 +1,10 @@
 package store
 
-import "github.com/dulyhq/duly/internal/store/migration"
+import (
+	"context"
+
+	"github.com/dulyhq/duly/internal/store/migration"
+)
 
 // Trace has every statement of a store's transactions told to fn, as the engine gets it, with the number of buckets that its
 // transaction holds.
@@ -19,4 +23,13 @@ func TableStatements() ([]string, error) {
 		out = append(out, s.statements()...)
 	}
 	return out, err
+}
+
+// MigrateMore brings a store up to date with a migration that is yet to be written.
+func MigrateMore(ctx context.Context, db *DB, text string) error {
+	all, err := steps(migration.Files)
+	if err != nil {
+		return err
+	}
+	return db.migrate(ctx, append(all, step{all[len(all)-1].version + 1, "more", text}))
 }

@@ -337,4 +337,11 @@ func TestCreatePartitioned(t *testing.T) {
 	if !store.Spread(again) || !slices.EqualFunc(again.Groups([]int{3, 4}), [][]int{{3}, {4}}, slices.Equal) {
 		t.Error("a store in partitions that is opened again is not taken for one")
 	}
+	const more = "CREATE TABLE more (\n  bucket INTEGER NOT NULL,\n  a TEXT NOT NULL,\n  PRIMARY KEY (bucket, a)\n) WITHOUT ROWID;\nCREATE INDEX more_a ON more (a);\n"
+	if err := store.MigrateMore(ctx, again, more); err != nil {
+		t.Fatal(err)
+	}
+	if got := column(t, raw(t, "postgres", cut), "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'more'::regclass"); len(got) != 3 {
+		t.Errorf("a table of a later migration: got %d partitions, want 3", len(got))
+	}
 }
