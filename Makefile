@@ -7,10 +7,10 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench crash crash-nodes verify soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes verify soak fuzz fmt clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 build: ## build bin/duly, one static binary
 	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/duly
@@ -27,7 +27,7 @@ unit: ## the tests alone; installs PostgreSQL and builds a mail server where the
 
 lint: ## go vet, staticcheck, gofmt and the floors
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... && cd bench && $(GO) vet .
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 	$(TOOLS)/staticcheck ./...
 
@@ -35,6 +35,12 @@ bench: ## figures beside the targets of docs/benchmarks.md: gate, import, plan, 
 	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange ./internal/reply -run '^$$' -bench . -benchmem
 	$(GO) run ./internal/sim/bench
 	$(GO) run ./internal/sim/bench -postgres
+
+bench-compare: ## dispatch beside River's, and growth from 100,000 to 1,000,000 instalments; half an hour, on a quiet machine
+	cd bench && $(GO) vet . && $(GO) run . compare && $(GO) run . growth
+
+bench-report: bench-compare ## the same, and write docs/performance.md
+	cd bench && $(GO) run . report ../docs/performance.md
 
 crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreSQL: lost, twice, in doubt
 	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3

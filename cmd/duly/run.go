@@ -190,14 +190,15 @@ func (c *command) serveCommand() *cobra.Command {
 }
 
 func (c *command) migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	var partitions int
+	cmd := &cobra.Command{
 		Use: "migrate", Short: "Make the store's schema, or bring it up to date", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.loadStore()
 			if err != nil {
 				return err
 			}
-			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true})
+			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true, Partitions: partitions})
 			if err != nil {
 				return err
 			}
@@ -205,6 +206,8 @@ func (c *command) migrateCommand() *cobra.Command {
 			return a.Close()
 		},
 	}
+	cmd.Flags().IntVar(&partitions, "partitions", 0, "make the tables of people's data in this many `partitions` (PostgreSQL; a new store only)")
+	return cmd
 }
 
 func (c *command) statusCommand() *cobra.Command {

@@ -49,10 +49,11 @@ type App struct {
 
 // Options change what New does.
 type Options struct {
-	Log    *slog.Logger
-	Create bool             // make or migrate the store if need be; else an old or missing one is refused
-	Wait   bool             // wait for a database server that does not answer, instead of failing
-	Clock  func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
+	Log        *slog.Logger
+	Partitions int              // of a Postgres store that is yet to be made; see store.CreatePartitioned
+	Create     bool             // make or migrate the store if need be; else an old or missing one is refused
+	Wait       bool             // wait for a database server that does not answer, instead of failing
+	Clock      func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
 }
 
 // New opens the store and makes the engine. Close it when done.
@@ -108,7 +109,9 @@ const openRetry = time.Second
 func open(ctx context.Context, dsn string, o Options) (*store.DB, error) {
 	how := store.Open
 	if o.Create {
-		how = store.Create
+		how = func(ctx context.Context, dsn string) (*store.DB, error) {
+			return store.CreatePartitioned(ctx, dsn, o.Partitions)
+		}
 	}
 	out := &outage{log: o.Log}
 	for {

@@ -7,17 +7,22 @@ import (
 )
 
 // batch is a statement over many rows: head, the rows, tail. An INSERT has them after its columns; an UPDATE joins them as
-// table v, whose columns are called column1, column2, … on both engines. Columns are of type int64 or string.
+// table v, whose columns are called column1, column2, … on both engines. Columns are of type int64 or string; the first is
+// the bucket, except of rows that have none.
 type batch struct {
-	head string
-	cols int
-	tail string
+	head       string
+	cols       int
+	tail       string
+	bucketless bool
 }
 
 // rows runs b over len(args)/b.cols rows, and returns how many rows it affected.
 func (tx *Tx) rows(b *batch, args []any) (int64, error) {
 	if len(args)%b.cols != 0 {
 		return 0, fmt.Errorf("%d values do not make rows of %d", len(args), b.cols)
+	}
+	if tx.db.spread && !b.bucketless {
+		return tx.rowsByBucket(b, args)
 	}
 	if tx.db.d.columns {
 		return tx.rowsByColumn(b, args)
@@ -41,7 +46,7 @@ func (tx *Tx) rowsByCell(b *batch, args []any) (int64, error) {
 	return total, nil
 }
 
-// textKey names the text of a batch for one number of rows.
+// textKey names the text of a batch for one number of rows; 0 is any number by columns, -1 any number of one bucket.
 type textKey struct {
 	b    *batch
 	rows int
@@ -50,15 +55,21 @@ type textKey struct {
 // cellText has a placeholder for every cell. They have no number: SQLite takes $1 for a name, and looks through all the
 // names for each value that is bound.
 func (db *DB) cellText(b *batch, rows int) string {
-	key := textKey{b, rows}
+	return db.text(textKey{b, rows}, func() string {
+		row := "(" + strings.Repeat("?,", b.cols-1) + "?)"
+		return b.head + "VALUES " + strings.Repeat(row+",", rows-1) + row + b.tail
+	})
+}
+
+// text returns the text of a batch, made once.
+func (db *DB) text(key textKey, make func() string) string {
 	db.mu.RLock()
 	text, ok := db.texts[key]
 	db.mu.RUnlock()
 	if ok {
 		return text
 	}
-	row := "(" + strings.Repeat("?,", b.cols-1) + "?)"
-	text = b.head + "VALUES " + strings.Repeat(row+",", rows-1) + row + b.tail
+	text = make()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.texts[key] = text
@@ -116,28 +127,24 @@ func column[T any](cells []any, from, step int) ([]T, bool) {
 }
 
 func (db *DB) columnText(b *batch, columns []any) string {
-	key := textKey{b, 0}
-	db.mu.RLock()
-	text, ok := db.texts[key]
-	db.mu.RUnlock()
-	if ok {
-		return text
-	}
-	var arrays, names strings.Builder
-	for i, c := range columns {
-		if i > 0 {
-			arrays.WriteString(", ")
-			names.WriteString(", ")
+	return db.text(textKey{b, 0}, func() string {
+		var arrays, names strings.Builder
+		for i, c := range columns {
+			if i > 0 {
+				arrays.WriteString(", ")
+				names.WriteString(", ")
+			}
+			n := strconv.Itoa(i + 1)
+			arrays.WriteString("$" + n + arrayType(c))
+			names.WriteString("column" + n)
 		}
-		n := strconv.Itoa(i + 1)
-		arrays.WriteString("$" + n + "::" + map[bool]string{true: "bigint[]", false: "text[]"}[isNumbers(c)])
-		names.WriteString("column" + n)
-	}
-	text = b.head + "SELECT * FROM unnest(" + arrays.String() + ") AS u (" + names.String() + ")" + b.tail
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.texts[key] = text
-	return text
+		return b.head + "SELECT * FROM unnest(" + arrays.String() + ") AS u (" + names.String() + ")" + b.tail
+	})
 }
 
-func isNumbers(column any) bool { _, ok := column.([]int64); return ok }
+func arrayType(column any) string {
+	if _, ok := column.([]int64); ok {
+		return "::bigint[]"
+	}
+	return "::text[]"
+}

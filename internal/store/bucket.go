@@ -44,6 +44,9 @@ func (tx *Tx) lock() error {
 	if len(tx.order) == 0 {
 		return nil
 	}
+	if tx.db.spread {
+		return tx.lockEach()
+	}
 	return tx.query(func(r *row) error {
 		b, state := scanBucket(r)
 		tx.buckets[b] = &state

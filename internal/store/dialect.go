@@ -37,6 +37,8 @@ type dialect struct {
 	hasSchema   string                                // counts the table schema_version
 	clock       string                                // the engine's clock, in microseconds
 	limit       time.Duration                         // of one statement as this side waits for it; 0 where the engine is in the process
+	partitions  string                                // counts the partitions of a table of people's data; "" where there are none
+	spread      string                                // more than 0 where the rows of a table lie in several places; "" where they never do
 	exclusive   string                                // keeps other migrations out until commit; "" where BEGIN does
 	again       func(error) bool                      // the transaction may work if tried again
 	cause       func(error) (string, duly.Code, bool) // what the engine's error means to a person
@@ -90,7 +92,10 @@ var postgresDialect = dialect{
 	clock:       "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::BIGINT",
 	limit:       answerLimit,
 	// A migration of a large table may take as long as it takes, but does not wait for locks with everyone queued behind it.
-	exclusive: "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562)",
+	exclusive:  "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562)",
+	partitions: "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower')",
+	spread: "SELECT (to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL)::int + " + // Citus
+		"(SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower'))",
 	again: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		// serialization_failure, deadlock_detected, lock_not_available

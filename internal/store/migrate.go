@@ -109,13 +109,21 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 	if next == nil {
 		return true, nil
 	}
+	partitions := db.partitions
+	if len(applied) > 0 {
+		if partitions, err = db.partitionCount(ctx, tx); err != nil {
+			return false, err
+		}
+	}
 	todo := next.statements()
 	if len(applied) == 0 {
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
-		if _, err := tx.ExecContext(ctx, db.d.ddl.Replace(stmt)); err != nil {
-			return false, fmt.Errorf("%s: %w", next.name, err)
+		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions) {
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				return false, fmt.Errorf("%s: %w", next.name, err)
+			}
 		}
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", next.version, next.name)

@@ -62,6 +62,10 @@ type DB struct {
 	clock  string                 // in place of the engine's, in tests
 	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
 
+	partitions int                                   // of each table of people's data, for a store that is yet to be made
+	spread     bool                                  // rows lie in several places by their bucket; see spread.go
+	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
+
 	mu    sync.RWMutex
 	texts map[textKey]string // SQL text of multi-row statements, by size
 }
@@ -79,7 +83,10 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.checkSchema(ctx); err != nil {
+	if err = db.checkSchema(ctx); err == nil {
+		err = db.learnSpread(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -88,15 +95,7 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 
 // Create opens a store and makes its tables or brings them up to date. On a store that is up to date it is [Open].
 func Create(ctx context.Context, dsn string) (*DB, error) {
-	db, err := connect(ctx, dsn)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.Migrate(ctx); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
+	return CreatePartitioned(ctx, dsn, 0)
 }
 
 // Close closes the store. It is safe to call twice.
@@ -114,11 +113,15 @@ func (db *DB) Close() error {
 func (db *DB) Kind() string { return db.d.name }
 
 // Groups splits buckets into runs that one Update takes well: large where every commit waits for the disk and there is
-// one writer anyway, small where several processes write side by side.
+// one writer anyway, small where several processes write side by side, one by one where their rows lie in several places.
 func (db *DB) Groups(buckets []int) [][]int {
+	size := db.d.groupMax
+	if db.spread {
+		size = 1
+	}
 	var out [][]int
 	for len(buckets) > 0 {
-		n := min(db.d.groupMax, len(buckets))
+		n := min(size, len(buckets))
 		out = append(out, buckets[:n:n])
 		buckets = buckets[n:]
 	}

@@ -125,6 +125,7 @@ func (tx *Tx) changed(bucket int) error {
 }
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	tx.told(query, args)
 	ctx, cancel := tx.bounded()
 	defer cancel()
 	res, err := tx.s.exec(ctx, tx.db.d, query, args)
@@ -136,6 +137,7 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 
 // query hands every row to scan. All rows are read before it returns: another query may follow at once.
 func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
+	tx.told(query, args)
 	ctx, cancel := tx.bounded()
 	defer cancel()
 	rows, err := tx.s.query(ctx, tx.db.d, query, args)
@@ -155,6 +157,13 @@ func (tx *Tx) bounded() (context.Context, context.CancelFunc) {
 }
 
 var errNoAnswer = errors.New("the store does not answer")
+
+// told tells of a statement, in tests.
+func (tx *Tx) told(query string, args []any) {
+	if tx.db.trace != nil {
+		tx.db.trace(tx, tx.db.d.words.Replace(query), args)
+	}
+}
 
 // list is an argument for @ids.
 func list[T ~string](tx *Tx, ids []T) any {
