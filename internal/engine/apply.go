@@ -117,7 +117,8 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 				settle[b] = append(settle[b], f.Owner())
 			}
 			e.fence.stop(f.Owner())
-		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
+		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch, duly.FactNotice,
+			duly.FactPreference:
 			dirty[b] = append(dirty[b], f.Owner())
 			e.fence.stop(f.Owner())
 		case duly.FactReply: // what it stops is a fact of its own
@@ -160,7 +161,7 @@ func ofBook(k duly.FactKind) bool {
 	switch k {
 	case duly.FactBorrower, duly.FactPoint, duly.FactLoan, duly.FactInstallment:
 		return true
-	case duly.FactPayment, duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactTouch:
+	case duly.FactPayment, duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactTouch, duly.FactNotice, duly.FactPreference:
 	}
 	return false
 }

@@ -141,7 +141,7 @@ func recorded(tx *store.Tx, p *duly.Person, day civil.Date) ([]Recorded, error) 
 }
 
 // rewind makes of a person what was known of them at an earlier instant: payments that had arrived, debits that had been
-// tried, contacts that had been planned. Holds, consents and refusals carry their own times.
+// tried, contacts that had been planned. Holds, consents, refusals, notices and preferences carry their own times.
 func (e *Engine) rewind(tx *store.Tx, p *duly.Person, to, now time.Time) error {
 	contacts := p.Contacts[:0]
 	for _, c := range p.Contacts {
