@@ -138,7 +138,7 @@ func TestEventsOfEveryKind(t *testing.T) {
 		duly.FactTouch:      `{"kind": "touch", "borrower_id": "B1", "id": "T1", "channel": "call_agent", "purpose": "collection", "outcome": "no_answer", "at": ` + at + `}`,
 		duly.FactReply:      `{"kind": "reply", "borrower_id": "B1", "id": "R1", "channel": "sms", "text": "好的", "at": ` + at + `}`,
 		duly.FactCase:       `{"kind": "case", "borrower_id": "B1", "id": "K1", "case_kind": "complaint", "opened_at": ` + at + `}`,
-		duly.FactNotice:     `{"kind": "notice", "borrower_id": "B1", "id": "N1", "type": "transfer_notice", "loan_id": "L1", "at": ` + at + `}`,
+		duly.FactNotice:     `{"kind": "notice", "id": "N1", "type": "transfer_notice", "loan_id": "L1", "at": ` + at + `}`,
 		duly.FactPreference: `{"kind": "preference", "borrower_id": "B1", "id": "W1", "preference_kind": "allow", "days": "mon-fri", "from": "18:00", "to": "20:00", "source": "self_service", "at": ` + at + `}`,
 	}
 	w := newWorld(t, storetest.Open(t, "sqlite"), "")
