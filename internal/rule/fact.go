@@ -41,8 +41,8 @@ type Sender struct {
 const PartyDebtor = "debtor"
 
 // Facts is everything that a rule may look at: one input, which no rule changes. A rule that needs a fact that is not
-// there blocks. The products of the contact's loans are those of Person.Loans, the address is one of Person.Points,
-// and what was asked for and what was told are its Preferences and Notices.
+// there blocks. The products of the contact's loans are those of Person.Loans, the address is one of Person.Points;
+// the hours that were asked for and the notices that were given are the person's too.
 type Facts struct {
 	Phase           Phase
 	Now             time.Time     // the instant that is judged
