@@ -28,14 +28,7 @@ type Case struct {
 
 // OutcomeKnown reports whether the outcome is a code, or empty: up to 64 small letters, digits and _. Anything else could hold
 // words about a person.
-func (c *Case) OutcomeKnown() bool {
-	for i, r := range c.Outcome {
-		if i >= 64 || r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') {
-			return false
-		}
-	}
-	return true
-}
+func (c *Case) OutcomeKnown() bool { return isCode(c.Outcome) }
 
 // CaseKind is what a case is about. A kind that is named like an event of the law starts its clocks.
 type CaseKind string

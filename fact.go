@@ -28,11 +28,14 @@ const (
 	FactTouch       FactKind = "touch"
 	FactCase        FactKind = "case"
 	FactReply       FactKind = "reply"
+	FactNotice      FactKind = "notice"
+	FactPreference  FactKind = "preference"
 )
 
 // FactKinds lists the kinds in the order in which they refer to each other: what comes later may name what comes before.
 func FactKinds() []FactKind {
-	return []FactKind{FactBorrower, FactPoint, FactLoan, FactInstallment, FactPayment, FactDebit, FactConsent, FactOptOut, FactHold, FactTouch, FactCase, FactReply}
+	return []FactKind{FactBorrower, FactPoint, FactLoan, FactInstallment, FactPayment, FactDebit, FactConsent, FactOptOut, FactHold, FactTouch, FactCase, FactReply,
+		FactNotice, FactPreference}
 }
 
 var (
@@ -48,6 +51,8 @@ var (
 	_ Fact = (*Touch)(nil)
 	_ Fact = (*Case)(nil)
 	_ Fact = (*Reply)(nil)
+	_ Fact = (*Notice)(nil)
+	_ Fact = (*Preference)(nil)
 )
 
 func (*Borrower) FactKind() FactKind     { return FactBorrower }
@@ -62,6 +67,8 @@ func (*Hold) FactKind() FactKind         { return FactHold }
 func (*Touch) FactKind() FactKind        { return FactTouch }
 func (*Case) FactKind() FactKind         { return FactCase }
 func (*Reply) FactKind() FactKind        { return FactReply }
+func (*Notice) FactKind() FactKind       { return FactNotice }
+func (*Preference) FactKind() FactKind   { return FactPreference }
 
 func (b *Borrower) Owner() BorrowerID     { return b.ID }
 func (p *ContactPoint) Owner() BorrowerID { return p.BorrowerID }
@@ -75,6 +82,8 @@ func (h *Hold) Owner() BorrowerID         { return h.BorrowerID }
 func (t *Touch) Owner() BorrowerID        { return t.BorrowerID }
 func (c *Case) Owner() BorrowerID         { return c.BorrowerID }
 func (r *Reply) Owner() BorrowerID        { return r.BorrowerID }
+func (n *Notice) Owner() BorrowerID       { return n.BorrowerID }
+func (p *Preference) Owner() BorrowerID   { return p.BorrowerID }
 
 func (b *Borrower) FactKey() string     { return string(b.ID) }
 func (p *ContactPoint) FactKey() string { return string(p.ID) }
@@ -88,6 +97,8 @@ func (h *Hold) FactKey() string         { return string(h.ID) }
 func (t *Touch) FactKey() string        { return t.ID }
 func (c *Case) FactKey() string         { return string(c.ID) }
 func (r *Reply) FactKey() string        { return string(r.ID) }
+func (n *Notice) FactKey() string       { return string(n.ID) }
+func (p *Preference) FactKey() string   { return string(p.ID) }
 
 func (b *Borrower) FactVersion() int64     { return b.Version }
 func (p *ContactPoint) FactVersion() int64 { return p.Version }
@@ -101,3 +112,5 @@ func (h *Hold) FactVersion() int64         { return h.Version }
 func (t *Touch) FactVersion() int64        { return t.Version }
 func (c *Case) FactVersion() int64         { return c.Version }
 func (r *Reply) FactVersion() int64        { return r.Version }
+func (n *Notice) FactVersion() int64       { return n.Version }
+func (p *Preference) FactVersion() int64   { return p.Version }

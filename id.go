@@ -21,10 +21,12 @@ type (
 	ConsentID  string
 	HoldID     string
 	CaseID     string
+	NoticeID   string
 	ReplyID    string // the source's own id of an inbound message
 	ContactID  string
 	AttemptID  string
 
+	PreferenceID  string
 	ReservationID string // made by [NewReservationID]
 )
 
@@ -71,6 +73,12 @@ func (id AttemptID) Contact() (ContactID, bool) {
 		}
 	}
 	return "", false
+}
+
+// NewPreferenceID makes the id of a preference that comes without one: a source asks for one thing once.
+func NewPreferenceID(b BorrowerID, source, of string) PreferenceID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", b, source, of))
+	return PreferenceID("w" + idText.EncodeToString(sum[:10]))
 }
 
 func idBucket(id string, kind byte) (int, bool) {

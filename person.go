@@ -12,8 +12,10 @@ type Person struct {
 	Consents     []Consent
 	OptOuts      []OptOut
 	Holds        []Hold
-	Contacts     []Contact // recent and coming ones, oldest first
-	Touches      []Touch   // contacts outside Duly that count: agents' calls, agencies, the borrower's own
+	Notices      []Notice
+	Preferences  []Preference // of hours
+	Contacts     []Contact    // recent and coming ones, oldest first
+	Touches      []Touch      // contacts outside Duly that count: agents' calls, agencies, the borrower's own
 }
 
 // Touch is a contact that Duly did not send but that caps count: an agent's call, an agency's, a call the borrower made.

@@ -63,6 +63,10 @@ func (c *command) printWhy(x *engine.Explanation, loc *time.Location, text bool)
 	} else {
 		c.printf("payments known up to %s\n", local(x.FeedAt, loc))
 	}
+	for i := range x.AskedFor {
+		a := &x.AskedFor[i]
+		c.printf("asked for: %s (%s%s)\n", a, a.ID, orNothing(", by ", a.Source))
+	}
 	c.printf("\n%s\n", x.Summary)
 	if len(x.Recorded) > 0 {
 		c.printf("\nOn record\n")

@@ -117,7 +117,8 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 				settle[b] = append(settle[b], f.Owner())
 			}
 			e.fence.stop(f.Owner())
-		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
+		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch, duly.FactNotice,
+			duly.FactPreference:
 			dirty[b] = append(dirty[b], f.Owner())
 			e.fence.stop(f.Owner())
 		case duly.FactReply: // what it stops is a fact of its own
@@ -160,7 +161,7 @@ func ofBook(k duly.FactKind) bool {
 	switch k {
 	case duly.FactBorrower, duly.FactPoint, duly.FactLoan, duly.FactInstallment:
 		return true
-	case duly.FactPayment, duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactTouch:
+	case duly.FactPayment, duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactTouch, duly.FactNotice, duly.FactPreference:
 	}
 	return false
 }
@@ -326,6 +327,8 @@ func (e *Engine) resolveOwners(ctx context.Context, facts []duly.Fact) error {
 			f.BorrowerID = owner
 		case *duly.Reply:
 			f.BorrowerID = owner
+		case *duly.Notice:
+			f.BorrowerID = owner
 		}
 	}
 	return nil
@@ -351,6 +354,8 @@ func loanOf(f duly.Fact) duly.LoanID {
 	case *duly.Case:
 		return f.LoanID
 	case *duly.Reply:
+		return f.LoanID
+	case *duly.Notice:
 		return f.LoanID
 	}
 	return ""
@@ -402,26 +407,40 @@ func Versioned(facts []duly.Fact, now time.Time) []duly.Fact {
 
 // FindHold returns one hold of a borrower, or NotFound.
 func (e *Engine) FindHold(ctx context.Context, b duly.BorrowerID, id duly.HoldID) (duly.Hold, error) {
-	var found *duly.Hold
-	err := e.db.View(ctx, func(tx *store.Tx) error {
+	p, err := e.everythingOf(ctx, b)
+	for i := range p.Holds {
+		if p.Holds[i].ID == id {
+			return p.Holds[i], nil
+		}
+	}
+	if err == nil {
+		err = duly.Errorf(duly.NotFound, "the borrower has no hold of this id that still stands").WithHint("`duly why BORROWER` shows what holds a borrower")
+	}
+	return duly.Hold{}, err
+}
+
+// FindPreference returns one preference of a borrower, or NotFound.
+func (e *Engine) FindPreference(ctx context.Context, b duly.BorrowerID, id duly.PreferenceID) (duly.Preference, error) {
+	p, err := e.everythingOf(ctx, b)
+	for i := range p.Preferences {
+		if p.Preferences[i].ID == id {
+			return p.Preferences[i], nil
+		}
+	}
+	if err == nil {
+		err = duly.Errorf(duly.NotFound, "the borrower asked for no hours under this id").WithHint("`duly why BORROWER` shows the hours that a borrower asked for")
+	}
+	return duly.Preference{}, err
+}
+
+// everythingOf returns all that is known of a borrower, or nothing for one who is not known.
+func (e *Engine) everythingOf(ctx context.Context, b duly.BorrowerID) (p duly.Person, err error) {
+	err = e.db.View(ctx, func(tx *store.Tx) error {
 		persons, err := tx.Persons(b.Bucket(), []duly.BorrowerID{b}, time.Time{})
-		if err != nil {
-			return err
+		if len(persons) > 0 {
+			p = persons[0]
 		}
-		for i := range persons {
-			for j := range persons[i].Holds {
-				if h := &persons[i].Holds[j]; h.ID == id {
-					found = h
-				}
-			}
-		}
-		return nil
+		return err
 	})
-	if err != nil {
-		return duly.Hold{}, err
-	}
-	if found == nil {
-		return duly.Hold{}, duly.Errorf(duly.NotFound, "the borrower has no hold of this id that still stands").WithHint("`duly why BORROWER` shows what holds a borrower")
-	}
-	return *found, nil
+	return p, err
 }

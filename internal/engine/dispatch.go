@@ -302,7 +302,7 @@ func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
 }
 
 // restraints digests what of a person may stand in the way of a contact besides what is owed: holds, refusals, consents,
-// debits, contact points, what the borrower is, and contacts that others made since an instant. Two that are alike mean that
+// notices, preferences, debits, contact points, what the borrower is, and contacts that others made since an instant. Two that are alike mean that
 // nothing came in.
 func restraints(p *duly.Person, since time.Time) uint64 {
 	h := fnv.New64a()
@@ -318,6 +318,12 @@ func restraints(p *duly.Person, since time.Time) uint64 {
 	}
 	for i := range p.Consents {
 		add(duly.FactConsent, p.Consents[i].FactKey(), "", p.Consents[i].Version)
+	}
+	for i := range p.Notices {
+		add(duly.FactNotice, p.Notices[i].FactKey(), "", p.Notices[i].Version)
+	}
+	for i := range p.Preferences {
+		add(duly.FactPreference, p.Preferences[i].FactKey(), "", p.Preferences[i].Version)
 	}
 	for i := range p.Debits {
 		add(duly.FactDebit, p.Debits[i].FactKey(), string(p.Debits[i].State), p.Debits[i].Version)

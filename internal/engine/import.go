@@ -298,5 +298,9 @@ func setVersion(f duly.Fact, v int64) {
 		f.Version = v
 	case *duly.Reply:
 		f.Version = v
+	case *duly.Notice:
+		f.Version = v
+	case *duly.Preference:
+		f.Version = v
 	}
 }

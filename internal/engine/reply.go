@@ -100,6 +100,7 @@ type taking struct {
 	facts   []duly.Fact
 	wrong   []duly.PointID
 	retired []duly.PointID
+	wider   bool // the hours asked for lie outside those asked for before: not written down
 }
 
 // about fills in, from the contact that the reply answers, what its source did not say. A contact about several loans names
@@ -146,7 +147,8 @@ func (t *taking) stop(got *reply.Result) {
 		case "loan":
 			t.pause(got)
 		case "stop_automation", "urgent_human": // the case of crisis holds the borrower
-		case "hours": // a person writes the hours down: contact is not more for waiting
+		case "hours":
+			t.prefer(&got.Hours)
 		case "work":
 			t.noWork()
 			t.refuse(scope)
@@ -203,6 +205,62 @@ func (t *taking) hold(kind string, scope duly.HoldScope, until time.Time) {
 // shortened keeps the id of a hold within its bound.
 func shortened(id string) string { return id[:min(len(id), duly.MaxIDLen/2)] }
 
+// prefer writes down the hours that the borrower asks for. Those in which contact is asked for count from now on, alone, where
+// they lie within what was asked for before; where they do not, they would open what was closed, and a person decides.
+func (t *taking) prefer(h *reply.Hours) {
+	p := &duly.Preference{
+		BorrowerID: t.r.BorrowerID, ID: duly.NewPreferenceID(t.r.BorrowerID, "reply", string(t.r.ID)), Kind: duly.PreferAllow, Days: civil.EveryDay,
+		From: h.From, To: h.To, Source: "reply", At: t.since(), Version: max(t.version(), t.r.Version),
+	}
+	if h.Except {
+		p.Kind = duly.PreferForbid
+	}
+	if len(h.Days) > 0 {
+		p.Days = civil.Weekdays{}
+		for _, d := range h.Days {
+			p.Days[d] = true
+		}
+	}
+	if p.From == p.To {
+		p.From, p.To = 0, 24*60
+	}
+	if p.Kind == duly.PreferAllow {
+		before := t.allowed(p.ID)
+		if t.wider = len(before) > 0 && !within(p, before); t.wider {
+			return
+		}
+		for i := range before {
+			before[i].RevokedAt, before[i].Version = t.since(), max(before[i].Version+1, t.version())
+			t.facts = append(t.facts, &before[i])
+		}
+	}
+	t.facts = append(t.facts, p)
+	t.done("preference", p.String())
+}
+
+// allowed returns the hours in which contact was asked for before, but by the same reply.
+func (t *taking) allowed(but duly.PreferenceID) []duly.Preference {
+	var out []duly.Preference
+	for _, x := range t.p.Preferences {
+		if x.Kind == duly.PreferAllow && x.ID != but && x.ActiveAt(t.tx.Now()) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// within reports whether the hours of p lie within those of all, minute by minute of the week.
+func within(p *duly.Preference, all []duly.Preference) bool {
+	for day := time.Sunday; day <= time.Saturday; day++ {
+		for c := range civil.Clock(24 * 60) {
+			if p.Covers(day, c) && !slices.ContainsFunc(all, func(x duly.Preference) bool { return x.Covers(day, c) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // pause holds the loan: until it is settled who is right, or until the promised day is over.
 func (t *taking) pause(got *reply.Result) {
 	scope := duly.HoldLoan
@@ -245,7 +303,7 @@ func (t *taking) open(got *reply.Result) {
 	for i, intent := range append([]reply.Intent{got.Intent}, got.Also...) {
 		person := ownCase(intent)
 		if i == 0 {
-			person = got.Person && !(read && intent == reply.OptOut)
+			person = got.Person && !(read && intent == reply.OptOut) || t.wider && intent == reply.Hour
 		}
 		if !person && intent != reply.OptOut {
 			continue

@@ -189,3 +189,90 @@ func TestRefusalAfterRevocation(t *testing.T) {
 		t.Errorf("%d messages went out after the second refusal", n)
 	}
 }
+
+// preferences returns what stands of a borrower's hours, each written as "source hours".
+func (w *world) preferences(now time.Time) []string {
+	w.t.Helper()
+	out := []string{}
+	err := w.db.View(w.t.Context(), func(tx *store.Tx) error {
+		p, err := tx.Persons(who.Bucket(), []duly.BorrowerID{who}, time.Time{})
+		if err != nil {
+			return err
+		}
+		for _, x := range p[0].Preferences {
+			if x.ActiveAt(now) {
+				out = append(out, x.Source+" "+x.String())
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Hours that are clear are kept from the reply on; those that are not, or would open what was closed, are for a person.
+func TestHoursByReply(t *testing.T) {
+	t.Parallel()
+	type said struct {
+		text  string
+		done  []string
+		cases []string // in all
+		stand []string
+	}
+	for name, replies := range map[string][]said{
+		"clear": {
+			{"只能晚上7点后联系", []string{"preference allow 19:00-24:00"}, []string{}, []string{"reply allow 19:00-24:00"}},
+			{"上班时间不要打电话", []string{"preference forbid 09:00-18:00"}, []string{}, []string{"reply allow 19:00-24:00", "reply forbid 09:00-18:00"}},
+		},
+		"days": {
+			{"weekends only please", []string{"preference allow sat-sun 00:00-24:00"}, []string{}, []string{"reply allow sat-sun 00:00-24:00"}},
+			{"please don't call on Sundays", []string{"preference forbid sun 00:00-24:00"}, []string{}, []string{"reply allow sat-sun 00:00-24:00", "reply forbid sun 00:00-24:00"}},
+		},
+		"narrower": {
+			{"please call after 6pm", []string{"preference allow 18:00-24:00"}, []string{}, []string{"reply allow 18:00-24:00"}},
+			{"you can reach me between 7 and 9 pm", []string{"preference allow 19:00-21:00"}, []string{}, []string{"reply allow 19:00-21:00"}},
+		},
+		"wider": {
+			{"please call after 6pm", []string{"preference allow 18:00-24:00"}, []string{}, []string{"reply allow 18:00-24:00"}},
+			{"best time is 9am to 11am", nil, []string{"time_preference open"}, []string{"reply allow 18:00-24:00"}},
+		},
+		"clear, and a question": { // a person reads it too
+			{"Only call me after 6pm", []string{"preference allow 18:00-24:00"}, []string{"time_preference open"}, []string{"reply allow 18:00-24:00"}},
+		},
+		"not clear": {{"下午3点打给我", nil, []string{"time_preference open"}, []string{}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, storetest.Open(t, "sqlite"))
+			w.apply(w.at(-10, "08:00"), person(who)...)
+			for i, s := range replies {
+				now := w.at(-9+i, "08:00")
+				r := inbound(who, s.text, now)
+				w.apply(now, r)
+				if !slices.Equal(r.Meaning.Done, s.done) {
+					t.Errorf("%s: got done %q, want %q", s.text, r.Meaning.Done, s.done)
+				}
+				if diff := cmp.Diff(s.cases, w.cases(who)); diff != "" {
+					t.Errorf("%s: cases (-want +got):\n%s", s.text, diff)
+				}
+				if diff := cmp.Diff(s.stand, w.preferences(now)); diff != "" {
+					t.Errorf("%s: hours (-want +got):\n%s", s.text, diff)
+				}
+			}
+		})
+	}
+	t.Run("kept", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, storetest.Open(t, "sqlite"))
+		w.apply(w.at(-10, "08:00"), person(who)...)
+		w.step(w.at(0, "08:00"))
+		w.apply(w.at(0, "08:30"), inbound(who, "只能晚上7点后联系", w.at(0, "08:29")))
+		w.step(w.at(0, "18:59"))
+		w.want(who, "today sms planned customer_requested_times_policy")
+		w.step(w.at(0, "19:00"))
+		w.want(who, "today sms accepted")
+	})
+}

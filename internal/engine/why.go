@@ -23,7 +23,8 @@ type Explanation struct {
 	Packs      []string          `json:"packs"`
 	FeedAt     time.Time         `json:"payment_feed_at"`
 	Recorded   []Recorded        `json:"recorded"`
-	Replies    []duly.Reply      `json:"replies"` // what the borrower wrote that day, with what was made of it; see Mask
+	AskedFor   []duly.Preference `json:"preferences"` // the hours that the borrower asked for, as they stood then
+	Replies    []duly.Reply      `json:"replies"`     // what the borrower wrote that day, with what was made of it; see Mask
 	Considered []plan.Considered `json:"considered"`
 	Summary    string            `json:"summary"`
 }
@@ -77,6 +78,11 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 	})
 	if err != nil {
 		return x, err
+	}
+	for _, a := range p.Preferences {
+		if a.ActiveAt(x.AsOf) {
+			x.AskedFor = append(x.AskedFor, a)
+		}
 	}
 	l, err := e.laneFor(&p, day)
 	if err != nil {
@@ -141,7 +147,7 @@ func recorded(tx *store.Tx, p *duly.Person, day civil.Date) ([]Recorded, error) 
 }
 
 // rewind makes of a person what was known of them at an earlier instant: payments that had arrived, debits that had been
-// tried, contacts that had been planned. Holds, consents and refusals carry their own times.
+// tried, contacts that had been planned. Holds, consents, refusals, notices and preferences carry their own times.
 func (e *Engine) rewind(tx *store.Tx, p *duly.Person, to, now time.Time) error {
 	contacts := p.Contacts[:0]
 	for _, c := range p.Contacts {

@@ -361,8 +361,8 @@ func (b *builder) state(x *bag) {
 		b.hold(h)
 	}
 	for _, n := range x.things("type", "notices") {
-		f.Notices = append(f.Notices, rule.Notice{Type: n.text("type", "key"), At: n.time("at", "sent_at", "delivered_at")})
-		n.skip("loan", "person", "evidence", "channel")
+		p.Notices = append(p.Notices, duly.Notice{Type: n.text("type", "key"), LoanID: duly.LoanID(n.text("loan")), At: n.time("at", "sent_at", "delivered_at")})
+		n.skip("person", "evidence", "channel")
 	}
 	b.preferences(x.sub("preferences"))
 	for _, k := range slices.Sorted(maps.Keys(x.m)) {
@@ -405,16 +405,16 @@ func (b *builder) hold(x *bag) {
 
 func (b *builder) preferences(x *bag) {
 	for _, h := range x.things("days", "allow", "allowed", "allow_windows", "only", "windows") {
-		b.f.Preferences.Allow = append(b.f.Preferences.Allow, b.hours(h))
+		b.f.Person.Preferences = append(b.f.Person.Preferences, b.hours(h, duly.PreferAllow))
 	}
 	for _, h := range x.things("days", "forbid", "forbidden", "forbid_windows", "deny", "block", "blocked", "exclude", "excluded", "not") {
-		b.f.Preferences.Forbid = append(b.f.Preferences.Forbid, b.hours(h))
+		b.f.Person.Preferences = append(b.f.Person.Preferences, b.hours(h, duly.PreferForbid))
 	}
 }
 
 // hours reads hours of some days of the week; without days, of all.
-func (b *builder) hours(x *bag) rule.Hours {
-	h := rule.Hours{To: 24 * 60}
+func (b *builder) hours(x *bag, kind duly.PreferenceKind) duly.Preference {
+	h := duly.Preference{Kind: kind, To: 24 * 60, At: x.time("at", "since"), RevokedAt: x.time("revoked_at")}
 	days := x.texts("days", "day")
 	if len(days) == 0 {
 		days = []string{"*"}

@@ -69,7 +69,8 @@ type Seen struct {
 	OptOuts         []string              `json:"opt_outs,omitempty"`
 	Holds           []string              `json:"holds,omitempty"`
 	Notices         []string              `json:"notices,omitempty"`
-	History         int                   `json:"history"` // contacts on record, Duly's own and others'
+	Preferences     []string              `json:"preferences,omitempty"` // of hours: allow mon-fri 18:00-20:00
+	History         int                   `json:"history"`               // contacts on record, Duly's own and others'
 	Calendars       []string              `json:"calendars,omitempty"`
 	Missing         []string              `json:"missing,omitempty"`
 	ClockOK         bool                  `json:"clock_ok"`
@@ -161,8 +162,13 @@ func seen(f *rule.Facts) Seen {
 			s.Holds = append(s.Holds, p.Holds[i].Kind)
 		}
 	}
-	for _, n := range f.Notices {
-		s.Notices = append(s.Notices, n.Type)
+	for i := range p.Notices {
+		s.Notices = append(s.Notices, p.Notices[i].Type)
+	}
+	for i := range p.Preferences {
+		if p.Preferences[i].ActiveAt(f.Now) {
+			s.Preferences = append(s.Preferences, p.Preferences[i].String())
+		}
 	}
 	return s
 }

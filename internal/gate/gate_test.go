@@ -358,15 +358,14 @@ func (w worldOf) place(f *rule.Facts, r *rand.Rand) {
 		f.DaysPastDue = 31
 		f.Text = "Please review. Reply STOP to opt out."
 		f.Person.Consents = append(f.Person.Consents, duly.Consent{Key: "tcpa_prior_express"}, duly.Consent{Key: "electronic_collection"})
-		f.Notices = []rule.Notice{{Type: "agent_intimation", At: f.Now.Add(-time.Hour)}}
+		f.Person.Notices = []duly.Notice{{Type: "agent_intimation", At: f.Now.Add(-time.Hour)}}
 	}
 	if pick(3) {
-		h := rule.Hours{From: civil.Clock(r.IntN(1440)), To: civil.Clock(r.IntN(1440)), Days: [7]bool{true, true, true, pick(2), pick(2), true, pick(2)}}
+		h := duly.Preference{Kind: duly.PreferForbid, From: civil.Clock(r.IntN(1440)), To: civil.Clock(r.IntN(1440)), Days: civil.Weekdays{true, true, true, pick(2), pick(2), true, pick(2)}}
 		if pick(2) {
-			f.Preferences.Allow = []rule.Hours{h}
-		} else {
-			f.Preferences.Forbid = []rule.Hours{h}
+			h.Kind = duly.PreferAllow
 		}
+		f.Person.Preferences = []duly.Preference{h}
 	}
 	if pick(3) {
 		f.Length = time.Duration(r.IntN(30)) * time.Minute

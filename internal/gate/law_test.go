@@ -145,11 +145,11 @@ func lawWorld(seed uint64, kinds []string, cals *civil.Calendars) *rule.Facts {
 	}
 	for _, n := range lawNotices {
 		if in(2) {
-			f.Notices = append(f.Notices, rule.Notice{Type: n, At: f.Now.AddDate(0, 0, -r.IntN(50))})
+			f.Person.Notices = append(f.Person.Notices, duly.Notice{Type: n, LoanID: duly.LoanID(one([]string{"", "", "L1", "L2"})), At: f.Now.AddDate(0, 0, -r.IntN(50))})
 		}
 	}
 	if in(4) {
-		f.Preferences.Allow = []rule.Hours{{Days: [7]bool{true, true, true, true, true, true, true}, From: 14 * 60, To: 18 * 60}}
+		f.Person.Preferences = append(f.Person.Preferences, duly.Preference{Kind: duly.PreferAllow, Days: civil.EveryDay, From: 14 * 60, To: 18 * 60})
 	}
 	return f
 }
@@ -198,11 +198,22 @@ func lawChecks(kinds []string) []lawCheck {
 			return true
 		}},
 		{"one notice less", func(f *rule.Facts, r *rand.Rand) bool {
-			n := len(f.Notices)
+			n := len(f.Person.Notices)
 			if n == 0 {
 				return false
 			}
-			f.Notices = slices.Delete(f.Notices, r.IntN(n), n)
+			f.Person.Notices = slices.Delete(f.Person.Notices, r.IntN(n), n)
+			return true
+		}},
+		{"one wish more", func(f *rule.Facts, r *rand.Rand) bool {
+			p := duly.Preference{Kind: duly.PreferForbid, From: civil.Clock(r.IntN(1440)), To: civil.Clock(1 + r.IntN(1440))}
+			for i := range p.Days {
+				p.Days[i] = r.IntN(3) > 0
+			}
+			if len(f.Person.Preferences) == 0 && r.IntN(2) == 0 { // beside other hours that are asked for, these would be asked for too
+				p.Kind = duly.PreferAllow
+			}
+			f.Person.Preferences = append(f.Person.Preferences, p)
 			return true
 		}},
 		drop("zones", func(f *rule.Facts) { f.Person.Borrower.Zones = nil }),

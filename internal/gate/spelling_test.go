@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/gate"
 	"github.com/dulyhq/duly/internal/rule"
 )
@@ -88,11 +89,17 @@ func TestSpellings(t *testing.T) {
 		{`{borrower: {timezone: Asia/Tokyo}}`, func(f *rule.Facts) bool { return len(f.Person.Borrower.Zones) == 1 }},
 		{`{state: {preferences: {allow: [{days: [mon, wednesday], from: "09:00", to: "10:00"}]}}}`,
 			func(f *rule.Facts) bool {
-				return f.Preferences.Allow[0].Days == [7]bool{1: true, 3: true} && f.Preferences.Allow[0].To == 600
+				x := f.Person.Preferences[0]
+				return x.Kind == duly.PreferAllow && x.Days == civil.Weekdays{1: true, 3: true} && x.To == 600
 			}},
 		{`{state: {preferences: {forbid: [{days: weekdays, hours: ["13:00", "18:00"]}]}}}`,
 			func(f *rule.Facts) bool {
-				return f.Preferences.Forbid[0].Days[5] && f.Preferences.Forbid[0].From == 780
+				x := f.Person.Preferences[0]
+				return x.Kind == duly.PreferForbid && x.Days[5] && x.From == 780
+			}},
+		{`{state: {preferences: {forbid: [{revoked_at: "2026-03-10T10:00:00+08:00"}]}, notices: [{type: transfer_notice, loan: L2}]}}`,
+			func(f *rule.Facts) bool {
+				return !f.Person.Preferences[0].RevokedAt.IsZero() && f.Person.Notices[0].LoanID == "L2"
 			}},
 		{`{state: {optouts: [sms], consents: [{key: a, loan: L9}, {key: b, person: D2}, {key: c}]}}`,
 			func(f *rule.Facts) bool { return f.Person.OptOuts[0].Key == "sms" && len(f.Person.Consents) == 1 }},

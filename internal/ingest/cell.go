@@ -128,6 +128,24 @@ func (c *cell) truth() bool {
 	return false
 }
 
+// clock reads a time of day, HH:MM.
+func (c *cell) clock() civil.Clock {
+	v, err := civil.ParseClock(c.text)
+	if err != nil {
+		c.fail(err.Error(), hintClock)
+	}
+	return v
+}
+
+// weekdays reads days of the week as rules write them.
+func (c *cell) weekdays() civil.Weekdays {
+	v, err := civil.ParseWeekdays(c.text)
+	if err != nil {
+		c.fail(err.Error(), hintDays)
+	}
+	return v
+}
+
 // version reads a whole number, or a time as microseconds since 1970.
 func (c *cell) version() int64 {
 	if s := c.text; allDigits(s) && len(s) <= 18 && len(c.bound.src.layouts) == 0 {

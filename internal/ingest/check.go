@@ -65,6 +65,10 @@ func (k *checker) check(f duly.Fact) {
 		k.caseFile(f)
 	case *duly.Reply:
 		k.reply(f)
+	case *duly.Notice:
+		k.notice(f)
+	case *duly.Preference:
+		k.preference(f)
 	}
 }
 
@@ -288,6 +292,42 @@ func (k *checker) reply(f *duly.Reply) {
 	}
 	k.instant("at", f.At, true)
 }
+
+func (k *checker) notice(f *duly.Notice) {
+	k.needID("id", string(f.ID))
+	k.owner(string(f.BorrowerID), string(f.LoanID))
+	if !f.TypeKnown() {
+		k.add("type", classOf(f.Type), "not a code", "small letters, digits and _, as rules name it: adverse_credit_notice, transfer_notice, …")
+	}
+	k.instant("at", f.At, true)
+	k.short("evidence", f.Evidence, valueMax)
+}
+
+// How hours are written, wherever they come from.
+const (
+	hintClock = "write 08:30, up to 24:00"
+	hintDays  = "write mon-fri, sat, mon,wed or *"
+)
+
+func (k *checker) preference(f *duly.Preference) {
+	k.needID("borrower_id", string(f.BorrowerID))
+	k.needID("id", string(f.ID))
+	if !f.Kind.Known() {
+		k.add("kind", classOf(string(f.Kind)), "not a kind of preference", "allow or forbid")
+	}
+	if f.Days == (civil.Weekdays{}) {
+		k.add("days", "empty", "no day of the week", hintDays)
+	}
+	if f.From == f.To || f.From == dayEnd {
+		k.add("to", "time of day", "no hours lie between from and to", "the whole day is 00:00 to 24:00; 22:00 to 06:00 lasts into the next day")
+	}
+	k.short("source", f.Source, nameMax)
+	k.instant("at", f.At, true)
+	k.instant("revoked_at", f.RevokedAt, false)
+}
+
+// dayEnd is the midnight that ends a day.
+const dayEnd civil.Clock = 24 * 60
 
 // owner wants a borrower, or a loan whose borrower the store knows.
 func (k *checker) owner(borrower, loan string) {

@@ -16,8 +16,9 @@ import (
 )
 
 // ParseFact reads one fact as JSON, in the field names of package duly. A kind of "" is read from the key "kind"; given,
-// that key may be missing. The nouns that have a kind of their own carry it in point_kind, hold_kind and case_kind. Unknown
-// keys are refused. An error of the fact is a [*duly.Error] at place; if there are several, the first that was found.
+// that key may be missing. The nouns that have a kind of their own carry it in point_kind, hold_kind,
+// case_kind and preference_kind. Unknown keys are refused. An error of the fact is a [*duly.Error] at place; if there are
+// several, the first that was found.
 func ParseFact(raw []byte, kind duly.FactKind, place duly.Place) (duly.Fact, error) {
 	f, found := (&checker{}).parse(raw, kind)
 	if len(found) == 0 {
@@ -168,6 +169,22 @@ func decodeFact(raw []byte, kind duly.FactKind) (f duly.Fact, said duly.FactKind
 			err = errors.New("meaning is worked out")
 		}
 		f, said = &v.Reply, v.Said
+	case duly.FactNotice:
+		v := struct {
+			Said duly.FactKind `json:"kind"`
+			duly.Notice
+		}{}
+		err = dec.Decode(&v)
+		f, said = &v.Notice, v.Said
+	case duly.FactPreference:
+		v := struct {
+			Said           duly.FactKind       `json:"kind"`
+			PreferenceKind duly.PreferenceKind `json:"preference_kind"`
+			duly.Preference
+		}{Preference: duly.Preference{Days: civil.EveryDay}}
+		err = dec.Decode(&v)
+		v.Preference.Kind = v.PreferenceKind
+		f, said = &v.Preference, v.Said
 	}
 	if err == nil && trailing(dec) {
 		err = errors.New("text after the object")
@@ -214,6 +231,14 @@ func (k *checker) badKey(key string, raw json.RawMessage, err error) {
 	if json.Unmarshal(raw, &text) == nil {
 		if _, dayErr := civil.Parse(text); dayErr != nil && dayErr.Error() == err.Error() {
 			k.add(key, classOf(text), err.Error(), "")
+			return
+		}
+		if _, clockErr := civil.ParseClock(text); clockErr != nil && clockErr.Error() == err.Error() {
+			k.add(key, classOf(text), err.Error(), hintClock)
+			return
+		}
+		if _, daysErr := civil.ParseWeekdays(text); daysErr != nil && daysErr.Error() == err.Error() {
+			k.add(key, classOf(text), err.Error(), hintDays)
 			return
 		}
 	}
@@ -285,6 +310,10 @@ func tidy(f duly.Fact) {
 		utc(&f.OpenedAt, &f.DoneAt)
 	case *duly.Reply:
 		utc(&f.At)
+	case *duly.Notice:
+		utc(&f.At)
+	case *duly.Preference:
+		utc(&f.At, &f.RevokedAt)
 	}
 }
 

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
 )
 
 // Limits of the values of fields, in bytes.
@@ -93,6 +94,10 @@ func findNoun(kind duly.FactKind) *noun {
 		return &nounCase
 	case duly.FactReply:
 		return &nounReply
+	case duly.FactNotice:
+		return &nounNotice
+	case duly.FactPreference:
+		return &nounPreference
 	}
 	return nil
 }
@@ -282,4 +287,27 @@ var nounReply = noun{kind: duly.FactReply, make: func() duly.Fact { return &duly
 	must(of("text", typeText, func(f *duly.Reply, c *cell) { f.Text = c.text })), // as it came: a refusal must not be lost for an odd character
 	must(of("at", typeTime, func(f *duly.Reply, c *cell) { f.At = c.time() })),
 	of("version", typeVersion, func(f *duly.Reply, c *cell) { f.Version = c.version() }),
+}}
+
+var nounNotice = noun{kind: duly.FactNotice, make: func() duly.Fact { return &duly.Notice{} }, fields: []field{
+	of("borrower_id", typeID, func(f *duly.Notice, c *cell) { f.BorrowerID = duly.BorrowerID(c.id()) }),
+	must(of("id", typeID, func(f *duly.Notice, c *cell) { f.ID = duly.NoticeID(c.id()) })),
+	must(of("type", typeText, func(f *duly.Notice, c *cell) { f.Type = c.words(nameMax) })),
+	of("loan_id", typeID, func(f *duly.Notice, c *cell) { f.LoanID = duly.LoanID(c.id()) }),
+	must(of("at", typeTime, func(f *duly.Notice, c *cell) { f.At = c.time() })),
+	of("evidence", typeText, func(f *duly.Notice, c *cell) { f.Evidence = c.words(valueMax) }),
+	of("version", typeVersion, func(f *duly.Notice, c *cell) { f.Version = c.version() }),
+}}
+
+var nounPreference = noun{kind: duly.FactPreference, make: func() duly.Fact { return &duly.Preference{Days: civil.EveryDay} }, fields: []field{
+	must(of("borrower_id", typeID, func(f *duly.Preference, c *cell) { f.BorrowerID = duly.BorrowerID(c.id()) })),
+	must(of("id", typeID, func(f *duly.Preference, c *cell) { f.ID = duly.PreferenceID(c.id()) })),
+	must(of("kind", typeText, func(f *duly.Preference, c *cell) { f.Kind = duly.PreferenceKind(c.words(nameMax)) })),
+	of("days", typeText, func(f *duly.Preference, c *cell) { f.Days = c.weekdays() }),
+	must(of("from", typeText, func(f *duly.Preference, c *cell) { f.From = c.clock() })),
+	must(of("to", typeText, func(f *duly.Preference, c *cell) { f.To = c.clock() })),
+	of("source", typeText, func(f *duly.Preference, c *cell) { f.Source = c.words(nameMax) }),
+	must(of("at", typeTime, func(f *duly.Preference, c *cell) { f.At = c.time() })),
+	of("revoked_at", typeTime, func(f *duly.Preference, c *cell) { f.RevokedAt = c.time() }),
+	of("version", typeVersion, func(f *duly.Preference, c *cell) { f.Version = c.version() }),
 }}

@@ -37,29 +37,12 @@ type Sender struct {
 	TemplateID string // under which the words are registered with the carrier; "" is not registered
 }
 
-// Hours are hours of some days of the week. Those that end before they begin last into the next day.
-type Hours struct {
-	Days     [7]bool // Sunday first
-	From, To civil.Clock
-}
-
-// Preferences are the hours that the borrower asked for: contact within the allowed ones only, if there are any, and in
-// none of the forbidden ones.
-type Preferences struct {
-	Allow, Forbid []Hours
-}
-
-// Notice is a notice that was given to the borrower, which some acts need before them.
-type Notice struct {
-	Type string // adverse_credit_notice, …
-	At   time.Time
-}
-
 // PartyDebtor is the party of a contact whose Facts.Party is empty.
 const PartyDebtor = "debtor"
 
 // Facts is everything that a rule may look at: one input, which no rule changes. A rule that needs a fact that is not
-// there blocks. The products of the contact's loans are those of Person.Loans, the address is one of Person.Points.
+// there blocks. The products of the contact's loans are those of Person.Loans, the address is one of Person.Points;
+// the hours that were asked for and the notices that were given are the person's too.
 type Facts struct {
 	Phase           Phase
 	Now             time.Time     // the instant that is judged
@@ -77,10 +60,8 @@ type Facts struct {
 	EntityClass     string                // the lender's class, where duties begin by class: commercial_bank, nbfc_large, …
 	StartDays       map[string]civil.Date // from when a duty binds this lender, by the name that a rule gives it
 	CreditPurchaser bool                  // the lender bought the credit
-	Preferences     Preferences
-	JointHolds      []duly.Hold // holds of others who owe the contact's loans too
-	Notices         []Notice
-	Missing         []string // facts that are not known, as rules name them: loan.amount_due, days_past_due
+	JointHolds      []duly.Hold           // holds of others who owe the contact's loans too
+	Missing         []string              // facts that are not known, as rules name them: loan.amount_due, days_past_due
 	Calendars       *civil.Calendars
 	FeedAt          time.Time     // payments up to here are known; judged when sending
 	FeedMaxAge      time.Duration // how old FeedAt may be

@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -88,9 +87,6 @@ func hoursText(hours []span) string {
 // String writes the hours as 08:00–22:00.
 func (s span) String() string { return s.from.String() + "–" + s.to.String() }
 
-// dayNames are the names of days in rules, Sunday first.
-var dayNames = [7]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-
 func parseWindow(o *object) checker {
 	if o.has("source") {
 		return parsePreferred(o)
@@ -132,31 +128,21 @@ func (w *contactWindow) parseDays(days *object, key string, given *[7]bool) {
 			continue
 		}
 		if given[i] {
-			days.fail(key, "%s is given twice", dayNames[i])
+			var day civil.Weekdays
+			day[i] = true
+			days.fail(key, "%s is given twice", day)
 		}
 		given[i], w.week.days[i] = true, s
 	}
 }
 
 // ParseDays reads days of the week, Sunday first: mon, mon-fri, fri-mon, or * for all of them.
-func ParseDays(s string) (days [7]bool, ok bool) {
-	if s == "*" {
-		return [7]bool{true, true, true, true, true, true, true}, true
-	}
-	first, last, isRange := strings.Cut(s, "-")
-	if !isRange {
-		last = first
-	}
-	from, to := slices.Index(dayNames[:], first), slices.Index(dayNames[:], last)
-	if from < 0 || to < 0 {
+func ParseDays(s string) (days civil.Weekdays, ok bool) {
+	if strings.Contains(s, ",") {
 		return days, false
 	}
-	for i := from; ; i = (i + 1) % 7 {
-		days[i] = true
-		if i == to {
-			return days, true
-		}
-	}
+	days, err := civil.ParseWeekdays(s)
+	return days, err == nil
 }
 
 func (w *contactWindow) parseHolidays(o, days *object) {

@@ -43,10 +43,26 @@ func needed(p *predicate, known bool) finding {
 	return finding{lack: lackFact, seen: p.name + " is not known"}
 }
 
+// noticed asks for the notice of every loan of the contact: one of a loan says nothing of another.
 func (p *prerequisite) noticed(v *View, at time.Time) finding {
+	if len(v.Contact.Items) == 0 {
+		return p.noticedOf(v, "", at)
+	}
+	for i := range v.Contact.Items {
+		if f := p.noticedOf(v, v.Contact.Items[i].LoanID, at); !f.ok {
+			return f
+		}
+	}
+	return pass()
+}
+
+// noticedOf judges by the oldest notice of the loan, or of all loans, that was given.
+func (p *prerequisite) noticedOf(v *View, loan duly.LoanID, at time.Time) finding {
 	var given time.Time
-	for _, n := range v.Notices {
-		if n.Type == p.notice && !n.At.IsZero() && !n.At.After(at) && (given.IsZero() || n.At.Before(given)) {
+	for i := range v.Person.Notices {
+		n := &v.Person.Notices[i]
+		of := n.Type == p.notice && (n.LoanID == "" || n.LoanID == loan)
+		if of && !n.At.IsZero() && !n.At.After(at) && !n.At.After(v.Now) && (given.IsZero() || n.At.Before(given)) {
 			given = n.At
 		}
 	}

@@ -186,3 +186,37 @@ func TestWhoIsBoundFrom(t *testing.T) {
 		}
 	}
 }
+
+// A notice counts for the loan that it is about, or for all, once it was given; a contact needs that of each of its loans.
+func TestNoticeOfEachLoan(t *testing.T) {
+	t.Parallel()
+	s := oneRule(t, "    kind: prerequisite\n    params: {require_notice: {type: told, min_age_days: 10}}\n    effect: block\n")
+	at := func(day int) time.Time { return instant(t, "2026-06-10T10:00:00-04:00").AddDate(0, 0, -day) }
+	for _, c := range []struct {
+		name    string
+		notices []duly.Notice
+		none    bool // the contact is about no loan that is known
+		want    duly.Verdict
+	}{
+		{"none", nil, false, duly.Block},
+		{"of one loan", []duly.Notice{{Type: "told", LoanID: "L1", At: at(20)}}, false, duly.Block},
+		{"of both", []duly.Notice{{Type: "told", LoanID: "L1", At: at(20)}, {Type: "told", LoanID: "L2", At: at(10)}}, false, duly.NoVerdict},
+		{"of the other too late", []duly.Notice{{Type: "told", LoanID: "L1", At: at(20)}, {Type: "told", LoanID: "L2", At: at(9)}}, false, duly.Block},
+		{"the first of two counts", []duly.Notice{{Type: "told", At: at(1)}, {Type: "told", At: at(10)}}, false, duly.NoVerdict},
+		{"of all and of one", []duly.Notice{{Type: "told", At: at(1)}, {Type: "told", LoanID: "L1", At: at(10)}}, false, duly.Block},
+		{"of another type", []duly.Notice{{Type: "else", At: at(20)}}, false, duly.Block},
+		{"when it is not known", []duly.Notice{{Type: "told"}}, false, duly.Block},
+		{"of a loan, about none", []duly.Notice{{Type: "told", LoanID: "L1", At: at(20)}}, true, duly.Block},
+		{"of all, about none", []duly.Notice{{Type: "told", At: at(20)}}, true, duly.NoVerdict},
+	} {
+		got := answer(t, s, func(f *Facts) {
+			f.Person.Notices = c.notices
+			if c.none {
+				f.Contact.Items = nil
+			}
+		})
+		if got.Verdict != c.want {
+			t.Errorf("%s: got %s (%s), want %s", c.name, got.Verdict, got.Facts, c.want)
+		}
+	}
+}

@@ -30,6 +30,20 @@ func (l *Lender) Tell(f *Facts) {
 	f.Sender = Sender{Number: id.Number, Hidden: id.Hidden, TemplateID: id.Templates[f.Contact.Template]}
 }
 
+// Notices lists the types of notice that rules of the packs ask for, in order.
+func Notices(packs []*Pack) []string {
+	var out []string
+	for _, p := range packs {
+		for i := range p.Rules {
+			if r, ok := p.Rules[i].checker.(*prerequisite); ok && r.notice != "" {
+				out = append(out, r.notice)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Classes lists the classes of lender that rules of the packs know, in order.
 func Classes(packs []*Pack) []string {
 	var out []string

@@ -182,7 +182,7 @@ func TestLoadFS(t *testing.T) {
 		}
 	}
 	want := map[string][]string{
-		"policy-default": {"POL-01", "POL-02", "POL-03", "POL-04", "POL-05", "POL-06", "POL-07", "POL-10"},
+		"policy-default": {"POL-01", "POL-02", "POL-03", "POL-04", "POL-05", "POL-06", "POL-07", "POL-10", "POL-11"},
 		"cn-mainland": {"CN-01", "CN-02", "CN-03", "CN-04", "CN-05", "CN-05b", "CN-05c", "CN-06", "CN-08", "CN-11", "CN-11b", "CN-11c", "CN-12",
 			"CN-16", "CN-19", "CN-21", "CN-26"},
 		"us-regf": {"US-01", "US-03", "US-04", "US-05", "US-06", "US-07", "US-07b", "US-08", "US-08b", "US-09", "US-10", "US-11"},

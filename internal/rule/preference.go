@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
 )
 
@@ -15,10 +16,11 @@ import (
 type preferredWindow struct{}
 
 func (preferredWindow) check(v *View, at time.Time) finding {
-	if len(v.Preferences.Allow) == 0 && len(v.Preferences.Forbid) == 0 {
+	days, asked := preferredDays(v.Person.Preferences, v.Now)
+	if !asked {
 		return pass()
 	}
-	w := contactWindow{week{days: v.Preferences.days()}}
+	w := contactWindow{week{days: days}}
 	return w.check(v, at)
 }
 
@@ -38,28 +40,38 @@ func parsePreferred(o *object) checker {
 // dayEnd is the midnight that ends a day.
 const dayEnd civil.Clock = 24 * 60
 
-// days returns the hours of each day of the week, Sunday first.
-func (p *Preferences) days() [7][]span {
-	var out [7][]span
+// preferredDays returns the hours of each day of the week that stand as asked for at an instant, Sunday first, and whether any
+// were asked for.
+func preferredDays(all []duly.Preference, now time.Time) (out [7][]span, asked bool) {
+	allowed := false
+	for i := range all {
+		if all[i].ActiveAt(now) {
+			asked, allowed = true, allowed || all[i].Kind == duly.PreferAllow
+		}
+	}
+	if !asked {
+		return out, false
+	}
 	for day := range out {
 		open := []span{{0, dayEnd}}
-		if len(p.Allow) > 0 {
-			open = join(hoursOn(p.Allow, day))
+		if allowed {
+			open = join(hoursOn(all, duly.PreferAllow, now, day))
 		}
-		for _, s := range hoursOn(p.Forbid, day) {
+		for _, s := range hoursOn(all, duly.PreferForbid, now, day) {
 			open = without(open, s)
 		}
 		out[day] = open
 	}
-	return out
+	return out, true
 }
 
-// hoursOn returns the parts of the hours that lie on a day of the week, with what lasts into it from the day before.
-func hoursOn(all []Hours, day int) []span {
+// hoursOn returns the parts of the hours of a kind that lie on a day of the week, with what lasts into it from the day before.
+func hoursOn(all []duly.Preference, kind duly.PreferenceKind, now time.Time, day int) []span {
 	var out []span
 	for i := range all {
 		h := &all[i]
 		switch {
+		case h.Kind != kind || !h.ActiveAt(now):
 		case h.From < h.To:
 			if h.Days[day] {
 				out = append(out, span{h.From, h.To})

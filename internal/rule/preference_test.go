@@ -4,15 +4,21 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
 )
 
 // TestPreferredHours compares the hours of each day with what is asked for, minute by minute.
 func TestPreferredHours(t *testing.T) {
 	t.Parallel()
-	inside := func(all []Hours, day int, c civil.Clock) bool {
-		return slices.ContainsFunc(all, func(h Hours) bool {
+	now := time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
+	inside := func(all []duly.Preference, kind duly.PreferenceKind, day int, c civil.Clock) bool {
+		return slices.ContainsFunc(all, func(h duly.Preference) bool {
+			if h.Kind != kind || !h.ActiveAt(now) {
+				return false
+			}
 			if h.From < h.To {
 				return h.Days[day] && h.From <= c && c < h.To
 			}
@@ -21,9 +27,18 @@ func TestPreferredHours(t *testing.T) {
 	}
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		some := func() []Hours {
-			out := make([]Hours, r.IntN(4))
+		some := func(kind duly.PreferenceKind) []duly.Preference {
+			out := make([]duly.Preference, r.IntN(4))
 			for i := range out {
+				out[i].Kind = kind
+				switch r.IntN(4) {
+				case 0:
+					out[i].At = now.Add(time.Second) // to come
+				case 1:
+					out[i].RevokedAt = now
+				case 2:
+					out[i].At, out[i].RevokedAt = now, now.Add(time.Second)
+				}
 				out[i].From, out[i].To = civil.Clock(r.IntN(24*60)), civil.Clock(r.IntN(24*60+1))
 				for d := range out[i].Days {
 					out[i].Days[d] = r.IntN(2) == 0
@@ -31,8 +46,16 @@ func TestPreferredHours(t *testing.T) {
 			}
 			return out
 		}
-		p := Preferences{Allow: some(), Forbid: some()}
-		days := p.days()
+		p := append(some(duly.PreferAllow), some(duly.PreferForbid)...)
+		days, asked := preferredDays(p, now)
+		standing := slices.ContainsFunc(p, func(x duly.Preference) bool { return x.ActiveAt(now) })
+		if asked != standing {
+			t.Fatalf("seed %d: asked for: %v, want %v of %+v", seed, asked, standing, p)
+		}
+		if !asked {
+			continue
+		}
+		allowed := slices.ContainsFunc(p, func(x duly.Preference) bool { return x.Kind == duly.PreferAllow && x.ActiveAt(now) })
 		for d := range days {
 			for i, s := range days[d] {
 				if s.to <= s.from || i > 0 && s.from < days[d][i-1].to {
@@ -40,7 +63,7 @@ func TestPreferredHours(t *testing.T) {
 				}
 			}
 			for c := range civil.Clock(24 * 60) {
-				want := (len(p.Allow) == 0 || inside(p.Allow, d, c)) && !inside(p.Forbid, d, c)
+				want := (!allowed || inside(p, duly.PreferAllow, d, c)) && !inside(p, duly.PreferForbid, d, c)
 				got := slices.ContainsFunc(days[d], func(s span) bool { return s.from <= c && c < s.to })
 				if got != want {
 					t.Fatalf("seed %d, day %d, %s: got %v, want %v from %+v", seed, d, c, got, want, p)

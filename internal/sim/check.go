@@ -77,6 +77,7 @@ func (c *checker) check() ([]Violation, error) {
 		out = append(out, c.wrongTime(a, &contact)...)
 		out = append(out, c.wrongTone(a, &contact)...)
 		out = append(out, c.despiteRefusal(a, &contact)...)
+		out = append(out, c.despiteWish(a)...)
 	}
 	return append(out, c.twice()...), nil
 }
@@ -159,6 +160,33 @@ func (c *checker) despiteRefusal(a *duly.Attempt, contact *duly.Contact) []Viola
 		}
 	}
 	return out
+}
+
+// despiteWish finds attempts outside the hours that the borrower had asked for, in any zone that the borrower may be in.
+func (c *checker) despiteWish(a *duly.Attempt) []Violation {
+	p := c.persons[a.BorrowerID]
+	for _, z := range p.Borrower.Zones {
+		loc, err := time.LoadLocation(z.Name)
+		if err != nil {
+			continue // found by wrongTime
+		}
+		local := a.ClaimedAt.In(loc)
+		asked, within, forbidden := false, false, false
+		for i := range p.Preferences {
+			w := &p.Preferences[i]
+			if !w.ActiveAt(a.ClaimedAt) {
+				continue
+			}
+			covers := w.Covers(local.Weekday(), civil.ClockOf(local))
+			asked = asked || w.Kind == duly.PreferAllow
+			within = within || w.Kind == duly.PreferAllow && covers
+			forbidden = forbidden || w.Kind == duly.PreferForbid && covers
+		}
+		if forbidden || asked && !within {
+			return []Violation{{"only in the hours asked for", a.ContactID, local.Format("Mon 15:04 ") + z.Name}}
+		}
+	}
+	return nil
 }
 
 // twice finds contacts of which more than one attempt may have gone out.

@@ -56,7 +56,7 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Engine.Apply(ctx, start.At(0, a.Location).UTC(), "test", book.Facts()); err != nil {
+	if _, err := a.Engine.Apply(ctx, start.At(0, a.Location).UTC(), "test", append(book.Facts(), wishes(book, start.At(0, a.Location).UTC())...)); err != nil {
 		t.Fatal(err)
 	}
 	sent := 0
@@ -73,6 +73,28 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 		t.Fatalf("seed %d: only %d messages went out: the world is too quiet to test anything", seed, sent)
 	}
 	return s
+}
+
+// wishes are hours that every other borrower asks for: most can be met, some hardly.
+func wishes(b *sim.Book, at time.Time) []duly.Fact {
+	var out []duly.Fact
+	for i := range b.Borrowers {
+		p := &duly.Preference{BorrowerID: b.Borrowers[i].ID, ID: "W", Days: civil.EveryDay, Source: "agent", At: at, Version: 1}
+		switch i % 8 {
+		case 1:
+			p.Kind, p.From, p.To = duly.PreferAllow, 12*60, 14*60
+		case 3:
+			p.Kind, p.From, p.To = duly.PreferForbid, 8*60, 11*60+30
+		case 5:
+			p.Kind, p.From, p.To, p.Days = duly.PreferAllow, 18*60, 9*60+30, civil.Weekdays{1: true, 3: true, 5: true}
+		case 7:
+			p.Kind, p.From, p.To, p.Days = duly.PreferForbid, 0, 24*60, civil.Weekdays{0: true, 6: true}
+		default:
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 func check(t *testing.T, ctx context.Context, a *app.App, seed uint64) {
@@ -124,7 +146,7 @@ func TestSameSeedSameContacts(t *testing.T) {
 	}
 }
 
-// The check is able to fail: an attempt after a payment is found.
+// The check is able to fail: an attempt after a payment is found, and one outside the hours asked for.
 func TestCheckFinds(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -166,6 +188,11 @@ func TestCheckFinds(t *testing.T) {
 			ValueAt: began, ArrivedAt: began, Version: 1,
 		})
 	}
+	for i := range book.Borrowers { // and hours that it was not told of either
+		late = append(late, &duly.Preference{
+			BorrowerID: book.Borrowers[i].ID, ID: "late", Kind: duly.PreferForbid, Days: civil.EveryDay, To: 24 * 60, At: began, Version: 1,
+		})
+	}
 	if _, err := a.Engine.Apply(ctx, start.Add(6).At(0, a.Location).UTC(), "test", late); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +200,11 @@ func TestCheckFinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if checked == 0 || len(violations) < checked {
-		t.Errorf("got %d violations of %d attempts, want every one found", len(violations), checked)
+	found := map[string]int{}
+	for _, v := range violations {
+		found[v.Promise]++
+	}
+	if checked == 0 || found["no contact after payment"] < checked || found["only in the hours asked for"] != checked {
+		t.Errorf("got %v of %d attempts, want every one found", found, checked)
 	}
 }

@@ -92,6 +92,7 @@ func (t *factTable) content(row []any) []any {
 // factTables are the kinds in the order in which they refer to each other.
 var factTables = []*factTable{
 	&borrowerTable, &pointTable, &loanTable, &installmentTable, &paymentTable, &debitTable, &consentTable, &optOutTable, &holdTable, &touchTable, &caseTable, &replyTable,
+	&noticeTable, &preferenceTable,
 }
 
 func tableRank(k duly.FactKind) int {
@@ -221,7 +222,7 @@ type putter struct {
 	canon     []byte
 }
 
-const numTables = 12
+const numTables = 14
 
 // waitingRows are rows on their way into one table. A fact that comes twice takes the place of itself: one statement
 // cannot write a row twice.

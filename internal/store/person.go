@@ -16,8 +16,8 @@ const (
 )
 
 // Persons returns all that is known of borrowers of a bucket, in the order of ids; those not known are left out, ids
-// named twice are returned once. Of instalments it holds the open ones and those settled lately; of consents, opt-outs
-// and holds those that had not ended at since; of contacts and touches those planned, changed or made since then. It
+// named twice are returned once. Of instalments it holds the open ones and those settled lately; of consents, opt-outs,
+// holds and preferences those that had not ended at since; of contacts and touches those planned, changed or made since then. It
 // takes one query per table, however many ids there are.
 func (tx *Tx) Persons(bucket int, ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
 	return tx.PersonsSince(bucket, ids, Since{Facts: since, Contacts: since})
@@ -25,7 +25,7 @@ func (tx *Tx) Persons(bucket int, ids []duly.BorrowerID, since time.Time) ([]dul
 
 // Since is how far back persons are read. The zero instant is everything.
 type Since struct {
-	Facts    time.Time // consents, refusals, holds and debits; instalments that were settled go back a year more
+	Facts    time.Time // consents, refusals, holds, preferences and debits; instalments that were settled go back a year more
 	Contacts time.Time // contacts and touches, which limits count
 }
 
@@ -80,6 +80,8 @@ func (g *gatherer) all(since Since) error {
 		gather(g, scanConsent, (*duly.Consent).Owner, func(p *duly.Person, x []duly.Consent) { p.Consents = x }, consentQuery, from),
 		gather(g, scanOptOut, (*duly.OptOut).Owner, func(p *duly.Person, x []duly.OptOut) { p.OptOuts = x }, optOutQuery, from),
 		gather(g, scanHold, (*duly.Hold).Owner, func(p *duly.Person, x []duly.Hold) { p.Holds = x }, holdQuery, from),
+		gather(g, scanNotice, (*duly.Notice).Owner, func(p *duly.Person, x []duly.Notice) { p.Notices = x }, noticeQuery),
+		gather(g, scanPreference, (*duly.Preference).Owner, func(p *duly.Person, x []duly.Preference) { p.Preferences = x }, preferenceQuery, from),
 		gather(g, scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, history),
 		gather(g, contacts.scan, func(c *duly.Contact) duly.BorrowerID { return c.BorrowerID },
 			func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since.Contacts, contactDaysBefore), history),

@@ -83,6 +83,13 @@ func (r *row) date() civil.Date {
 	return d
 }
 
+func (r *row) weekdays() (days civil.Weekdays) {
+	if err := days.UnmarshalText([]byte(r.text())); err != nil && r.err == nil {
+		r.err = fmt.Errorf("column %d: %w", r.next, err)
+	}
+	return days
+}
+
 func (r *row) amount(c money.Currency) money.Amount { return money.New(r.int64(), c) }
 
 // json reads a JSON column into v; "" leaves v alone.

@@ -27,7 +27,8 @@ func testRoundTrip(t *testing.T, w *world) {
 		Borrower: *facts[0].(*duly.Borrower), Points: []duly.ContactPoint{*facts[1].(*duly.ContactPoint)}, Loans: []duly.Loan{*facts[2].(*duly.Loan)},
 		Installments: []duly.Installment{*facts[3].(*duly.Installment)}, Debits: []duly.Debit{*facts[5].(*duly.Debit)},
 		Consents: []duly.Consent{*facts[6].(*duly.Consent)}, OptOuts: []duly.OptOut{*facts[7].(*duly.OptOut)}, Holds: []duly.Hold{*facts[8].(*duly.Hold)},
-		Touches: []duly.Touch{*facts[9].(*duly.Touch)},
+		Touches: []duly.Touch{*facts[9].(*duly.Touch)}, Notices: []duly.Notice{*facts[12].(*duly.Notice)},
+		Preferences: []duly.Preference{*facts[13].(*duly.Preference)},
 	}
 	w.same("person", got, want)
 	w.view(func(tx *store.Tx) error {

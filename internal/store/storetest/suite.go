@@ -220,6 +220,9 @@ func allKinds(b duly.BorrowerID) []duly.Fact {
 		&duly.Hold{BorrowerID: b, ID: "H1", Kind: "dispute", Scope: duly.HoldLoan, LoanID: "L1", Reason: "amount", Author: "agent-4", From: at, Until: Noon.AddDate(0, 1, 0), ReviewOn: civil.On(2026, 3, 20), Version: 1},
 		&duly.Touch{BorrowerID: b, ID: "T1", LoanID: "L1", PointID: "m1", Channel: duly.ChannelAgent, Purpose: duly.PurposeCollection, Inbound: true, Outcome: "conversation", At: at, Agency: "agency-1", Version: 1},
 		caseOf(b, "K1", at),
+		&duly.Reply{BorrowerID: b, ID: "R1", LoanID: "L1", PointID: "m1", Channel: duly.ChannelSMS, Language: "zh-CN", Text: "好的", At: at, Version: 1},
+		&duly.Notice{BorrowerID: b, ID: "N1", Type: "transfer_notice", LoanID: "L1", At: at, Evidence: "letter 9", Version: 1},
+		&duly.Preference{BorrowerID: b, ID: "W1", Kind: duly.PreferForbid, Days: civil.Weekdays{1: true, 2: true, 6: true}, From: 22 * 60, To: 6*60 + 30, Source: "agent", At: at, RevokedAt: Noon.Add(time.Hour), Version: 1},
 	}
 }
 

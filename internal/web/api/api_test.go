@@ -130,14 +130,16 @@ func TestEventsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	const at = `"2026-03-01T10:00:00+08:00"`
 	rest := map[duly.FactKind]string{
-		duly.FactPayment: strings.Replace(pay, `{`, `{"kind": "payment", `, 1),
-		duly.FactDebit:   `{"kind": "debit", "borrower_id": "B1", "id": "D1", "loan_id": "L1", "installment_no": 1, "at": ` + at + `, "state": "failed", "reason": "insufficient_funds"}`,
-		duly.FactConsent: `{"kind": "consent", "borrower_id": "B1", "id": "C1", "key": "sms", "given_at": ` + at + `, "evidence": "app"}`,
-		duly.FactOptOut:  `{"kind": "opt_out", "borrower_id": "B1", "id": "O1", "key": "sms", "at": ` + at + `, "source": "agent"}`,
-		duly.FactHold:    `{"kind": "hold", "borrower_id": "B1", "id": "H1", "hold_kind": "dispute", "reason": "asked", "author": "a", "from": ` + at + `}`,
-		duly.FactTouch:   `{"kind": "touch", "borrower_id": "B1", "id": "T1", "channel": "call_agent", "purpose": "collection", "outcome": "no_answer", "at": ` + at + `}`,
-		duly.FactReply:   `{"kind": "reply", "borrower_id": "B1", "id": "R1", "channel": "sms", "text": "好的", "at": ` + at + `}`,
-		duly.FactCase:    `{"kind": "case", "borrower_id": "B1", "id": "K1", "case_kind": "complaint", "opened_at": ` + at + `}`,
+		duly.FactPayment:    strings.Replace(pay, `{`, `{"kind": "payment", `, 1),
+		duly.FactDebit:      `{"kind": "debit", "borrower_id": "B1", "id": "D1", "loan_id": "L1", "installment_no": 1, "at": ` + at + `, "state": "failed", "reason": "insufficient_funds"}`,
+		duly.FactConsent:    `{"kind": "consent", "borrower_id": "B1", "id": "C1", "key": "sms", "given_at": ` + at + `, "evidence": "app"}`,
+		duly.FactOptOut:     `{"kind": "opt_out", "borrower_id": "B1", "id": "O1", "key": "sms", "at": ` + at + `, "source": "agent"}`,
+		duly.FactHold:       `{"kind": "hold", "borrower_id": "B1", "id": "H1", "hold_kind": "dispute", "reason": "asked", "author": "a", "from": ` + at + `}`,
+		duly.FactTouch:      `{"kind": "touch", "borrower_id": "B1", "id": "T1", "channel": "call_agent", "purpose": "collection", "outcome": "no_answer", "at": ` + at + `}`,
+		duly.FactReply:      `{"kind": "reply", "borrower_id": "B1", "id": "R1", "channel": "sms", "text": "好的", "at": ` + at + `}`,
+		duly.FactCase:       `{"kind": "case", "borrower_id": "B1", "id": "K1", "case_kind": "complaint", "opened_at": ` + at + `}`,
+		duly.FactNotice:     `{"kind": "notice", "id": "N1", "type": "transfer_notice", "loan_id": "L1", "at": ` + at + `}`,
+		duly.FactPreference: `{"kind": "preference", "borrower_id": "B1", "id": "W1", "preference_kind": "allow", "days": "mon-fri", "from": "18:00", "to": "20:00", "source": "self_service", "at": ` + at + `}`,
 	}
 	w := newWorld(t, storetest.Open(t, "sqlite"), "")
 	w.lend()
