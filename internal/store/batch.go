@@ -2,16 +2,16 @@ package store
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 )
 
 // batch is a statement over many rows: head, the rows, tail. An INSERT has them after its columns; an UPDATE joins them as
 // table v, whose columns are called column1, column2, … on both engines. Columns are of type int64 or string.
 type batch struct {
-	head string
-	cols int
-	tail string
+	head  string
+	cols  int
+	tail  string
+	table string   // of an INSERT that asks for nothing else, its table
+	names []string // and its columns
 }
 
 // rows runs b over len(args)/b.cols rows, and returns how many rows it affected.
@@ -19,70 +19,10 @@ func (tx *Tx) rows(b *batch, args []any) (int64, error) {
 	if len(args)%b.cols != 0 {
 		return 0, fmt.Errorf("%d values do not make rows of %d", len(args), b.cols)
 	}
-	if tx.db.d.columns {
-		return tx.rowsByColumn(b, args)
+	if len(args) == 0 {
+		return 0, nil
 	}
-	return tx.rowsByCell(b, args)
-}
-
-// rowsByCell runs b in pieces of 2ⁿ rows, so that few texts are ever prepared.
-func (tx *Tx) rowsByCell(b *batch, args []any) (int64, error) {
-	var total int64
-	for size := tx.db.d.rowsMax; size > 0; size /= 2 {
-		for len(args) >= size*b.cols {
-			n, err := tx.exec(tx.db.cellText(b, size), args[:size*b.cols]...)
-			if err != nil {
-				return total, err
-			}
-			total += n
-			args = args[size*b.cols:]
-		}
-	}
-	return total, nil
-}
-
-// textKey names the text of a batch for one number of rows.
-type textKey struct {
-	b    *batch
-	rows int
-}
-
-// cellText has a placeholder for every cell. They have no number: SQLite takes $1 for a name, and looks through all the
-// names for each value that is bound.
-func (db *DB) cellText(b *batch, rows int) string {
-	key := textKey{b, rows}
-	db.mu.RLock()
-	text, ok := db.texts[key]
-	db.mu.RUnlock()
-	if ok {
-		return text
-	}
-	row := "(" + strings.Repeat("?,", b.cols-1) + "?)"
-	text = b.head + "VALUES " + strings.Repeat(row+",", rows-1) + row + b.tail
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.texts[key] = text
-	return text
-}
-
-// rowsByColumn runs b with an array for each column: Postgres then plans and reads a statement of few values, however
-// many rows there are.
-func (tx *Tx) rowsByColumn(b *batch, args []any) (int64, error) {
-	var total int64
-	for len(args) > 0 {
-		part := args[:min(len(args), tx.db.d.rowsMax*b.cols)]
-		args = args[len(part):]
-		columns, err := transpose(part, b.cols)
-		if err != nil {
-			return total, err
-		}
-		n, err := tx.exec(tx.db.columnText(b, columns), columns...)
-		if err != nil {
-			return total, err
-		}
-		total += n
-	}
-	return total, nil
+	return tx.s.conn.rows(tx.ctx, b, args)
 }
 
 // transpose turns rows of cells into columns, each a slice of its type.
@@ -113,31 +53,6 @@ func column[T any](cells []any, from, step int) ([]T, bool) {
 		out = append(out, v)
 	}
 	return out, true
-}
-
-func (db *DB) columnText(b *batch, columns []any) string {
-	key := textKey{b, 0}
-	db.mu.RLock()
-	text, ok := db.texts[key]
-	db.mu.RUnlock()
-	if ok {
-		return text
-	}
-	var arrays, names strings.Builder
-	for i, c := range columns {
-		if i > 0 {
-			arrays.WriteString(", ")
-			names.WriteString(", ")
-		}
-		n := strconv.Itoa(i + 1)
-		arrays.WriteString("$" + n + "::" + map[bool]string{true: "bigint[]", false: "text[]"}[isNumbers(c)])
-		names.WriteString("column" + n)
-	}
-	text = b.head + "SELECT * FROM unnest(" + arrays.String() + ") AS u (" + names.String() + ")" + b.tail
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.texts[key] = text
-	return text
 }
 
 func isNumbers(column any) bool { _, ok := column.([]int64); return ok }

@@ -91,7 +91,9 @@ func tableRank(k duly.FactKind) int {
 
 // addBatch makes the statement that adds facts which are not there.
 func addBatch(put batch) batch {
-	return batch{head: put.head, cols: put.cols}
+	head := strings.TrimPrefix(put.head, "@insert INTO ")
+	table, names, _ := strings.Cut(strings.TrimSuffix(head, ") "), " (")
+	return batch{head: put.head, cols: put.cols, table: table, names: strings.Split(names, ", ")}
 }
 
 // putBatch makes the statement that adds facts or replaces an older version of them. Key columns stay, and so do those

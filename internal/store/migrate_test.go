@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -122,7 +123,15 @@ func TestSQLiteIsDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got string
-		if err := s.conn.QueryRowContext(t.Context(), "PRAGMA "+c.name).Scan(&got); err != nil || got != c.want {
+		err = s.conn.query(t.Context(), "PRAGMA "+c.name, nil, func(r *row) error {
+			if n, ok := r.number(0); ok {
+				got = strconv.FormatInt(n, 10)
+				return nil
+			}
+			got = r.text()
+			return nil
+		})
+		if err != nil || got != c.want {
 			t.Errorf("%s: got %s, %v; want %s", c.name, got, err, c.want)
 		}
 		c.p.rollback(s)

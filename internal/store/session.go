@@ -6,22 +6,44 @@ import (
 	"errors"
 )
 
-// session is a connection for the length of a transaction, with the statements prepared on it. SQLite parses a text anew
-// each time unless it is prepared; the Postgres driver keeps its own cache.
+// conn is one connection of an engine, spoken to in the engine's own way: the layer that is the same for all databases
+// costs as much as an embedded one takes for the work itself. Texts are in the words of dialect.
+type conn interface {
+	// exec runs a statement and returns how many rows it affected.
+	exec(ctx context.Context, text string, args []any) (int64, error)
+	// query hands every row to scan.
+	query(ctx context.Context, text string, args []any, scan func(*row) error) error
+	// queries runs several queries, in one round trip where there are any.
+	queries(ctx context.Context, asks []ask) error
+	// rows runs a statement over rows of cells, and returns how many rows it affected.
+	rows(ctx context.Context, b *batch, args []any) (int64, error)
+	// close gives the connection up; broken is one in an unknown state, which is not used again.
+	close(broken bool)
+}
+
+// ask is one query of several.
+type ask struct {
+	text string
+	args []any
+	scan func(*row) error
+}
+
+// session is a connection for the length of a transaction.
 type session struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt // nil where the driver keeps them
-	open  bool                 // a transaction is open
+	conn conn
+	open bool // a transaction is open
 }
 
-// pool hands out sessions: for SQLite from a fixed set that outlives the transactions, for Postgres from the driver's.
+// pool hands out sessions: for SQLite from a fixed set that outlives the transactions, with the statements prepared on
+// them; for Postgres from the driver's.
 type pool struct {
-	db   *sql.DB
-	idle chan *session // nil for Postgres
+	db      *sql.DB // for the schema, and the connections to Postgres
+	connect func(ctx context.Context) (conn, error)
+	idle    chan *session // nil for Postgres
 }
 
-func newPool(db *sql.DB, kept int) *pool {
-	p := &pool{db: db}
+func newPool(db *sql.DB, kept int, connect func(ctx context.Context) (conn, error)) *pool {
+	p := &pool{db: db, connect: connect}
 	if kept > 0 {
 		p.idle = make(chan *session, kept)
 		for range kept {
@@ -42,18 +64,15 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 		}
 	}
 	if s.conn == nil {
-		c, err := p.db.Conn(ctx)
+		c, err := p.connect(ctx)
 		if err != nil {
 			p.giveBack(s)
 			return nil, err
 		}
 		s.conn = c
-		if p.idle != nil {
-			s.stmts = map[string]*sql.Stmt{}
-		}
 	}
-	if _, err := s.conn.ExecContext(ctx, text); err != nil {
-		s.drop()
+	if _, err := s.conn.exec(ctx, text, nil); err != nil {
+		s.drop(true)
 		p.giveBack(s)
 		return nil, err
 	}
@@ -65,8 +84,8 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 func (p *pool) rollback(s *session) {
 	if s.open {
 		s.open = false
-		if _, err := s.conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
-			s.drop() // a connection in an unknown state is not used again
+		if _, err := s.conn.exec(context.Background(), "ROLLBACK", nil); err != nil {
+			s.drop(true)
 		}
 	}
 	p.giveBack(s)
@@ -77,7 +96,7 @@ func (p *pool) giveBack(s *session) {
 		p.idle <- s
 		return
 	}
-	s.drop()
+	s.drop(false)
 }
 
 // close waits for the sessions in use, then closes all.
@@ -86,7 +105,7 @@ func (p *pool) close() error {
 	if p.idle != nil {
 		for range cap(p.idle) {
 			s := <-p.idle
-			s.drop()
+			s.drop(false)
 		}
 		for range cap(p.idle) {
 			p.idle <- &session{}
@@ -100,60 +119,16 @@ func (s *session) commit(ctx context.Context) error {
 		return err
 	}
 	// Past this point the transaction may be durable: it is not cut short.
-	_, err := s.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	_, err := s.conn.exec(context.WithoutCancel(ctx), "COMMIT", nil)
 	if err == nil {
 		s.open = false
 	}
 	return err
 }
 
-func (s *session) drop() {
-	for _, st := range s.stmts {
-		st.Close()
-	}
+func (s *session) drop(broken bool) {
 	if s.conn != nil {
-		s.conn.Close()
+		s.conn.close(broken)
 	}
 	*s = session{}
-}
-
-func (s *session) exec(ctx context.Context, d *dialect, query string, args []any) (sql.Result, error) {
-	if s.stmts == nil {
-		return s.conn.ExecContext(ctx, d.words.Replace(query), args...)
-	}
-	st, ctx, err := s.stmt(ctx, d, query)
-	if err != nil {
-		return nil, err
-	}
-	return st.ExecContext(ctx, args...)
-}
-
-func (s *session) query(ctx context.Context, d *dialect, query string, args []any) (*sql.Rows, error) {
-	if s.stmts == nil {
-		return s.conn.QueryContext(ctx, d.words.Replace(query), args...)
-	}
-	st, ctx, err := s.stmt(ctx, d, query)
-	if err != nil {
-		return nil, err
-	}
-	return st.QueryContext(ctx, args...)
-}
-
-// stmt returns the statement prepared on the session. The context it returns cannot be cancelled: the SQLite driver
-// would start a goroutine for each statement to watch it, and statements are short, so cancellation is looked at between
-// them.
-func (s *session) stmt(ctx context.Context, d *dialect, query string) (*sql.Stmt, context.Context, error) {
-	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
-	}
-	ctx = context.WithoutCancel(ctx)
-	if st := s.stmts[query]; st != nil {
-		return st, ctx, nil
-	}
-	st, err := s.conn.PrepareContext(ctx, d.words.Replace(query))
-	if err != nil {
-		return nil, nil, err
-	}
-	s.stmts[query] = st
-	return st, ctx, nil
 }

@@ -15,20 +15,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite" // registers "sqlite"
+	_ "modernc.org/sqlite" // registers "sqlite", for migrations
 
 	duly "github.com/dulyhq/duly"
 )
@@ -52,9 +44,6 @@ type DB struct {
 	d      *dialect
 	writer *pool
 	reader *pool
-
-	mu    sync.RWMutex
-	texts map[textKey]string // SQL text of multi-row statements, by size
 }
 
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose
@@ -118,7 +107,7 @@ func isPostgres(dsn string) bool {
 }
 
 func connect(ctx context.Context, dsn string) (*DB, error) {
-	db := &DB{texts: map[textKey]string{}}
+	db := &DB{}
 	var err error
 	if isPostgres(dsn) {
 		err = db.connectPostgres(dsn)
@@ -135,83 +124,6 @@ func connect(ctx context.Context, dsn string) (*DB, error) {
 		return nil, unreachable(dsn, err)
 	}
 	return db, nil
-}
-
-// Hasty is put behind a SQLite path for stores that may be lost in a power cut, such as those of demos, trials and tests:
-// commits then do not wait for the disk. A crash of the process alone still loses nothing.
-const Hasty = "?sync=off"
-
-func (db *DB) connectSQLite(path string) error {
-	path, hasty := strings.CutSuffix(path, Hasty)
-	if path == "" || strings.Contains(path, ":memory:") {
-		return duly.Errorf(duly.Usage, "a store needs a file").WithHint("give a path such as duly.db")
-	}
-	w, err := sql.Open("sqlite", sqliteDSN(path, false, hasty))
-	if err != nil {
-		return unreachable(path, err)
-	}
-	w.SetMaxOpenConns(1)
-	r, err := sql.Open("sqlite", sqliteDSN(path, true, hasty))
-	if err != nil {
-		w.Close()
-		return unreachable(path, err)
-	}
-	r.SetMaxOpenConns(readersMax)
-	r.SetMaxIdleConns(readersMax)
-	db.d, db.writer, db.reader = &sqliteDialect, newPool(w, 1), newPool(r, readersMax)
-	return nil
-}
-
-// sqliteDSN is the one place that says how a SQLite file is opened. FULL costs a disk flush per commit: a payment that
-// was answered must survive a power cut.
-func sqliteDSN(path string, readOnly, hasty bool) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	q := url.Values{}
-	pragma := func(name string, value any) { q.Add("_pragma", fmt.Sprintf("%s(%v)", name, value)) }
-	pragma("busy_timeout", busyTimeoutMS)
-	pragma("foreign_keys", 1)
-	pragma("temp_store", "MEMORY")
-	if readOnly {
-		pragma("query_only", 1)
-		pragma("cache_size", readerCache)
-	} else {
-		pragma("journal_mode", "WAL")
-		pragma("cache_size", writerCache)
-		if hasty {
-			pragma("synchronous", "OFF")
-		} else {
-			pragma("synchronous", "FULL")
-		}
-		pragma("wal_autocheckpoint", walPages)
-		q.Set("_txlock", "immediate")
-	}
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
-}
-
-func (db *DB) connectPostgres(dsn string) error {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		// The driver's text may quote the address with its password.
-		return duly.Errorf(duly.Usage, "the store's address is not one of Postgres").
-			WithHint("write it postgres://user:password@host:port/database")
-	}
-	for k, v := range map[string]string{
-		"statement_timeout": statementLimit, "lock_timeout": lockLimit, "idle_in_transaction_session_timeout": idleLimit,
-		"application_name": "duly", "timezone": "UTC",
-	} {
-		if _, set := cfg.RuntimeParams[k]; !set {
-			cfg.RuntimeParams[k] = v
-		}
-	}
-	conns := min(connsMax, 4+2*runtime.NumCPU())
-	p := stdlib.OpenDB(*cfg)
-	p.SetMaxOpenConns(conns)
-	p.SetMaxIdleConns(conns)
-	db.d, db.writer = &postgresDialect, newPool(p, 0)
-	db.reader = db.writer
-	return nil
 }
 
 func unreachable(dsn string, err error) error {

@@ -124,21 +124,16 @@ func (tx *Tx) changed(bucket int) error {
 }
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	res, err := tx.s.exec(tx.ctx, tx.db.d, query, args)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	return tx.s.conn.exec(tx.ctx, query, args)
 }
 
 // query hands every row to scan. All rows are read before it returns: another query may follow at once.
 func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
-	rows, err := tx.s.query(tx.ctx, tx.db.d, query, args)
-	if err != nil {
-		return err
-	}
-	return scanRows(rows, scan)
+	return tx.s.conn.query(tx.ctx, query, args, scan)
 }
+
+// queries runs several queries in order. Where a server is asked it takes one round trip for all of them.
+func (tx *Tx) queries(asks ...ask) error { return tx.s.conn.queries(tx.ctx, asks) }
 
 // list is an argument for @ids.
 func list[T ~string](tx *Tx, ids []T) any {
