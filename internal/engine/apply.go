@@ -55,7 +55,7 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 	}
 	out := Applied{Results: results}
 	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
-	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
+	var owed []duly.BorrowerID // who has new loans or instalments, which earlier payments may settle
 	applied := map[duly.FactKind]int{}
 	for i, f := range facts {
 		if results[i] != store.Added && results[i] != store.Changed {
@@ -69,7 +69,7 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 			settle[b] = append(settle[b], f.Owner())
 			e.fence.stop(f.Owner())
 		case duly.FactInstallment, duly.FactLoan:
-			owed[b], dirty[b] = append(owed[b], f.Owner()), append(dirty[b], f.Owner())
+			owed, dirty[b] = append(owed, f.Owner()), append(dirty[b], f.Owner())
 			if results[i] == store.Changed {
 				settle[b] = append(settle[b], f.Owner())
 			}
@@ -79,13 +79,15 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 			e.fence.stop(f.Owner())
 		}
 	}
+	payers, err := tx.Payers(owed)
+	if err != nil {
+		return Applied{}, err
+	}
+	for _, id := range payers {
+		settle[id.Bucket()] = append(settle[id.Bucket()], id)
+	}
 	for _, b := range sortedKeys(touched) {
 		touched[b] = unique(touched[b])
-		payers, err := tx.Payers(b, unique(owed[b]))
-		if err != nil {
-			return Applied{}, err
-		}
-		settle[b] = append(settle[b], payers...)
 		if ids := unique(settle[b]); len(ids) > 0 {
 			again, err := e.settle(tx, b, ids, &out)
 			if err != nil {

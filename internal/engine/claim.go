@@ -35,16 +35,13 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 	err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 		e.dropClaims(jobs) // of a try that the store had to repeat
 		jobs, seen = nil, DispatchReport{}
-		for _, b := range group {
-			if seen.Due >= limit {
-				seen.More = true
-				break
-			}
-			c := &claimer{e: e, tx: tx, bucket: b, now: tx.Now(), seen: &seen}
-			if err := c.run(limit - seen.Due); err != nil {
-				return err
-			}
-			jobs = append(jobs, c.jobs...)
+		due, err := tx.DueContacts(group, tx.Now(), limit)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		seen.Due, seen.More = len(due), len(due) == limit
+		if jobs, err = e.judge(tx, due, &seen); err != nil {
+			return err
 		}
 		for i := range jobs {
 			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID)
@@ -64,7 +61,62 @@ func (e *Engine) dropClaims(jobs []job) {
 	}
 }
 
-// claimer is one claim's transaction.
+// judge decides contacts that are due, bucket by bucket, and writes what was decided.
+func (e *Engine) judge(tx *store.Tx, due []duly.Contact, seen *DispatchReport) ([]job, error) {
+	feedAt, err := tx.FeedAt(FeedPayments)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]duly.BorrowerID, len(due))
+	for i := range due {
+		ids[i] = due[i].BorrowerID
+	}
+	persons, err := tx.PersonsOf(unique(ids), tx.Now().AddDate(0, 0, -historyDays))
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
+	for i := range persons {
+		byID[persons[i].Borrower.ID] = &persons[i]
+	}
+	var moves []store.Move
+	var jobs []job
+	for len(due) > 0 {
+		bucket, n := due[0].BorrowerID.Bucket(), 1
+		for n < len(due) && due[n].BorrowerID.Bucket() == bucket {
+			n++
+		}
+		c := &claimer{e: e, tx: tx, bucket: bucket, now: tx.Now(), feedAt: feedAt, seen: seen}
+		if c.state, err = tx.Bucket(bucket); err != nil {
+			return nil, err
+		}
+		for i := range due[:n] {
+			if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
+				return nil, err
+			}
+		}
+		if len(c.moves) > 0 {
+			tx.Audit(bucket, "claimed", "engine", "", moveDetail(c.moves))
+		}
+		moves, jobs = append(moves, c.moves...), append(jobs, c.jobs...)
+		due = due[n:]
+	}
+	return jobs, write(tx, moves, jobs)
+}
+
+// write stores the moves of a claim, and the attempts that are about to be made.
+func write(tx *store.Tx, moves []store.Move, jobs []job) error {
+	if err := tx.MoveContacts(moves); err != nil {
+		return err
+	}
+	attempts := make([]duly.Attempt, len(jobs))
+	for i := range jobs {
+		attempts[i] = jobs[i].attempt
+	}
+	return tx.PutAttempts(attempts)
+}
+
+// claimer is one bucket's part of a claim.
 type claimer struct {
 	e      *Engine
 	tx     *store.Tx
@@ -75,42 +127,6 @@ type claimer struct {
 	seen   *DispatchReport
 	moves  []store.Move
 	jobs   []job
-}
-
-func (c *claimer) run(limit int) error {
-	due, err := c.tx.DueContacts(c.bucket, c.now, limit)
-	if err != nil || len(due) == 0 {
-		return err
-	}
-	c.seen.Due += len(due)
-	if len(due) == limit {
-		c.seen.More = true
-	}
-	if c.feedAt, err = c.tx.FeedAt(FeedPayments); err != nil {
-		return err
-	}
-	if c.state, err = c.tx.Bucket(c.bucket); err != nil {
-		return err
-	}
-	ids := make([]duly.BorrowerID, len(due))
-	for i := range due {
-		ids[i] = due[i].BorrowerID
-	}
-	ids = unique(ids)
-	persons, err := c.tx.Persons(c.bucket, ids, c.now.AddDate(0, 0, -historyDays))
-	if err != nil {
-		return err
-	}
-	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
-	for i := range persons {
-		byID[persons[i].Borrower.ID] = &persons[i]
-	}
-	for i := range due {
-		if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
-			return err
-		}
-	}
-	return c.write()
 }
 
 // judge decides one contact and records the decision in moves, and in jobs if it may go.
@@ -272,24 +288,6 @@ func (c *claimer) postpone(contact *duly.Contact, until time.Time, reason string
 	contact.NotBefore, contact.Reason = until, reason
 	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
 	c.seen.held(duly.Planned, reason)
-}
-
-func (c *claimer) write() error {
-	if len(c.moves) == 0 {
-		return nil
-	}
-	if err := c.tx.MoveContacts(c.moves); err != nil {
-		return err
-	}
-	attempts := make([]duly.Attempt, len(c.jobs))
-	for i := range c.jobs {
-		attempts[i] = c.jobs[i].attempt
-	}
-	if err := c.tx.PutAttempts(attempts); err != nil {
-		return err
-	}
-	c.tx.Audit(c.bucket, "claimed", "engine", "", moveDetail(c.moves))
-	return nil
 }
 
 func moveDetail(moves []store.Move) [][3]string {

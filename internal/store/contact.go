@@ -181,10 +181,11 @@ func (tx *Tx) contacts(query string, args ...any) ([]duly.Contact, error) {
 	return out, err
 }
 
-// DueContacts returns the planned contacts of a bucket that may go at now and are not over, most urgent first.
-func (tx *Tx) DueContacts(bucket int, now time.Time, limit int) ([]duly.Contact, error) {
-	return tx.contacts(contactQuery+"bucket = $1 AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
-		"ORDER BY priority DESC, not_before, id LIMIT $3", int64(bucket), micros(now), int64(limit))
+// DueContacts returns the planned contacts of buckets that may go at now and are not over: bucket by bucket, in each the
+// most urgent first.
+func (tx *Tx) DueContacts(buckets []int, now time.Time, limit int) ([]duly.Contact, error) {
+	return tx.contacts(contactQuery+"bucket @ids($1) AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
+		"ORDER BY bucket, priority DESC, not_before, id LIMIT $3", tx.db.d.numbers(buckets), micros(now), int64(limit))
 }
 
 // Expired returns the planned contacts of a bucket whose time is over at now.
@@ -204,10 +205,10 @@ func (tx *Tx) OpenContacts(bucket int, ids []duly.BorrowerID) ([]duly.Contact, e
 		"ORDER BY borrower_id, day, not_before, id", int64(bucket), list(tx, ids), from)
 }
 
-// Followups returns the persons of a bucket with a contact whose next rung is due at now, sorted.
-func (tx *Tx) Followups(bucket int, now time.Time) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket = $1 AND "+followup+" AND c.fallback_at <= $2",
-		int64(bucket), micros(now))
+// Followups returns the persons of buckets with a contact whose next rung is due at now, sorted.
+func (tx *Tx) Followups(buckets []int, now time.Time) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs("SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket @ids($1) AND "+followup+" AND c.fallback_at <= $2",
+		tx.db.d.numbers(buckets), micros(now))
 }
 
 // FindContact returns a contact, or an error with code NotFound.
@@ -234,11 +235,11 @@ func (db *DB) FindContact(ctx context.Context, id duly.ContactID) (c duly.Contac
 	return c, err
 }
 
-// FindContacts returns the contacts of a bucket with the ids, by id; those not known are left out.
-func (tx *Tx) FindContacts(bucket int, ids []duly.ContactID) (map[duly.ContactID]duly.Contact, error) {
+// FindContacts returns the contacts with the ids, by id; those not known are left out.
+func (tx *Tx) FindContacts(ids []duly.ContactID) (map[duly.ContactID]duly.Contact, error) {
 	out := make(map[duly.ContactID]duly.Contact, len(ids))
 	s := newContactScanner()
-	err := tx.query(func(r *row) error { c := s.scan(r); out[c.ID] = c; return nil },
-		contactQuery+"bucket = $1 AND id @ids($2)", int64(bucket), list(tx, ids))
+	known := crowdOf(ids, func(id duly.ContactID) int { b, _ := id.Bucket(); return b })
+	err := tx.queries(tx.ask(known, func(r *row) error { c := s.scan(r); out[c.ID] = c; return nil }, contactQuery+"bucket = $1 AND id @ids($2)")...)
 	return out, err
 }

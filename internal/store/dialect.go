@@ -27,6 +27,7 @@ type dialect struct {
 	beginView   string
 	beginUpdate string
 	rowsMax     int                                   // rows that are gathered for one statement
+	across      func(text string) string              // see Tx.ask; nil where each bucket is asked for itself
 	groupMax    int                                   // see DB.Groups
 	hasSchema   string                                // counts the table schema_version
 	exclusive   string                                // keeps other migrations out until commit; "" where BEGIN does
@@ -72,8 +73,9 @@ var postgresDialect = dialect{
 	},
 	beginView:   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	beginUpdate: "BEGIN",
-	rowsMax:     1024,
-	groupMax:    16,
+	rowsMax:     8192,
+	across:      postgresAcross,
+	groupMax:    64,
 	hasSchema:   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'",
 	exclusive:   "SELECT pg_advisory_xact_lock(4941562)",
 	again: func(err error) bool {

@@ -154,29 +154,14 @@ func (tx *Tx) Put(facts []duly.Fact) ([]PutResult, error) {
 		}
 		refs = append(refs, ref)
 	}
+	// Table by table, and in each in the order of its key: what is written next goes onto the page that was written last.
 	slices.SortFunc(refs, func(a, b factRef) int {
-		if a.bucket != b.bucket {
-			return a.bucket - b.bucket
-		}
-		if a.rank != b.rank {
-			return a.rank - b.rank
-		}
-		if c := cmp.Compare(a.owner, b.owner); c != 0 {
-			return c
-		}
-		return a.at - b.at
+		return cmp.Or(a.rank-b.rank, a.bucket-b.bucket, cmp.Compare(a.owner, b.owner), a.at-b.at)
 	})
-	for len(refs) > 0 {
-		n := 1
-		for n < len(refs) && refs[n].bucket == refs[0].bucket {
-			n++
-		}
-		if err := p.bucket(refs[:n]); err != nil {
-			return nil, fmt.Errorf("put: %w", err)
-		}
-		refs = refs[n:]
+	if err := p.all(refs); err != nil {
+		return nil, fmt.Errorf("put: %w", err)
 	}
-	return p.results, p.flushAll()
+	return p.results, nil
 }
 
 func ownerless(t *factTable, f duly.Fact) PutResult {
@@ -195,12 +180,12 @@ type factKey struct {
 	key   string
 }
 
-// putter works through a Put bucket by bucket. Rows wait per table until there is a statement full of them.
+// putter works through a Put table by table. Rows wait until there is a statement full of them.
 type putter struct {
 	tx        *Tx
 	facts     []duly.Fact
 	results   []PutResult
-	borrowers map[factKey]stamp // of the bucket at hand
+	borrowers map[factKey]stamp // that are known
 	loans     map[factKey]stamp
 	currency  map[factKey]money.Currency // of the loans
 	adding    [numTables]waitingRows     // that are not there
@@ -218,20 +203,19 @@ type waitingRows struct {
 	at   map[factKey]int
 }
 
-func (p *putter) bucket(refs []factRef) error {
-	owners := make([]duly.BorrowerID, 0, len(refs))
-	for _, r := range refs {
-		owners = append(owners, r.owner)
+func (p *putter) all(refs []factRef) error {
+	owners := make([]duly.BorrowerID, len(refs))
+	for i, r := range refs {
+		owners[i] = r.owner
 	}
-	slices.Sort(owners)
-	owners = slices.Compact(owners)
+	who := borrowers(owners)
 	var err error
-	if p.borrowers, err = p.known(&borrowerTable, refs[0].bucket, owners); err != nil {
+	if p.borrowers, err = p.known(&borrowerTable, who); err != nil {
 		return err
 	}
 	// Nothing is known of a borrower who is not: on a first import that saves all the other look-ups.
-	owners = slices.DeleteFunc(owners, func(id duly.BorrowerID) bool { _, ok := p.borrowers[factKey{id, string(id)}]; return !ok })
-	if err = p.knownLoans(refs[0].bucket, owners); err != nil {
+	who = who.whose(func(id string) bool { _, ok := p.borrowers[factKey{duly.BorrowerID(id), id}]; return ok })
+	if err = p.knownLoans(who); err != nil {
 		return err
 	}
 	for len(refs) > 0 {
@@ -239,7 +223,7 @@ func (p *putter) bucket(refs []factRef) error {
 		for n < len(refs) && refs[n].rank == refs[0].rank {
 			n++
 		}
-		if err := p.kind(refs[:n], owners); err != nil {
+		if err := p.kind(refs[:n], who); err != nil {
 			return err
 		}
 		refs = refs[n:]
@@ -247,37 +231,31 @@ func (p *putter) bucket(refs []factRef) error {
 	return nil
 }
 
-// known reads the stamps of the facts of one kind that some borrowers of a bucket have.
-func (p *putter) known(t *factTable, bucket int, owners []duly.BorrowerID) (map[factKey]stamp, error) {
+// known reads the stamps of the facts of one kind that some borrowers have.
+func (p *putter) known(t *factTable, who crowd) (map[factKey]stamp, error) {
 	out := map[factKey]stamp{}
-	if len(owners) == 0 {
-		return out, nil
-	}
-	err := p.tx.query(func(r *row) error {
+	err := p.tx.queries(p.tx.ask(who, func(r *row) error {
 		k := factKey{duly.BorrowerID(r.text()), r.text()}
 		out[k] = stamp{r.int64(), r.int64()}
 		return nil
-	}, t.known, int64(bucket), list(p.tx, owners))
+	}, t.known)...)
 	return out, err
 }
 
 // knownLoans is known for loans, with their currencies.
-func (p *putter) knownLoans(bucket int, owners []duly.BorrowerID) error {
+func (p *putter) knownLoans(who crowd) error {
 	p.loans, p.currency = map[factKey]stamp{}, map[factKey]money.Currency{}
-	if len(owners) == 0 {
-		return nil
-	}
-	return p.tx.query(func(r *row) error {
+	return p.tx.queries(p.tx.ask(who, func(r *row) error {
 		k := factKey{duly.BorrowerID(r.text()), r.text()}
 		p.loans[k] = stamp{r.int64(), r.int64()}
 		p.currency[k] = money.Currency(r.text())
 		return nil
-	}, loanTable.known, int64(bucket), list(p.tx, owners))
+	}, loanTable.known)...)
 }
 
-// kind puts the facts of one kind and bucket; owners are those of their owners who were known before.
-func (p *putter) kind(refs []factRef, owners []duly.BorrowerID) error {
-	t, bucket := factTables[refs[0].rank], refs[0].bucket
+// kind puts the facts of one kind; who are those of their owners who were known before.
+func (p *putter) kind(refs []factRef, who crowd) error {
+	t := factTables[refs[0].rank]
 	known := p.borrowers
 	switch t.kind {
 	case duly.FactBorrower:
@@ -285,7 +263,7 @@ func (p *putter) kind(refs []factRef, owners []duly.BorrowerID) error {
 		known = p.loans
 	default:
 		var err error
-		if known, err = p.known(t, bucket, owners); err != nil {
+		if known, err = p.known(t, who); err != nil {
 			return err
 		}
 	}
@@ -294,7 +272,7 @@ func (p *putter) kind(refs []factRef, owners []duly.BorrowerID) error {
 			return err
 		}
 	}
-	return nil
+	return p.flushAll(t, refs[0].rank)
 }
 
 func (p *putter) fact(t *factTable, ref factRef, known map[factKey]stamp) error {
@@ -413,14 +391,12 @@ func (p *putter) flush(b *batch, w *waitingRows) error {
 	return err
 }
 
-func (p *putter) flushAll() error {
-	for i, t := range factTables {
-		if err := p.flush(&t.add, &p.adding[i]); err != nil {
-			return fmt.Errorf("add %s: %w", t.kind, err)
-		}
-		if err := p.flush(&t.put, &p.putting[i]); err != nil {
-			return fmt.Errorf("put %s: %w", t.kind, err)
-		}
+func (p *putter) flushAll(t *factTable, rank int) error {
+	if err := p.flush(&t.add, &p.adding[rank]); err != nil {
+		return fmt.Errorf("add %s: %w", t.kind, err)
+	}
+	if err := p.flush(&t.put, &p.putting[rank]); err != nil {
+		return fmt.Errorf("put %s: %w", t.kind, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -31,17 +32,23 @@ func (tx *Tx) BucketInstallments(bucket int, from, to civil.Date) (out []duly.In
 	return out, err
 }
 
-// Waiting returns the borrowers of a bucket for whom a contact is planned.
-func (tx *Tx) Waiting(bucket int) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM contact WHERE bucket = $1 AND state = 'planned'", int64(bucket))
+// Waiting returns the borrowers of buckets for whom a contact is planned, sorted.
+func (tx *Tx) Waiting(buckets []int) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs("SELECT borrower_id FROM contact WHERE bucket @ids($1) AND state = 'planned'", tx.db.d.numbers(buckets))
 }
 
-// Payers returns those of the borrowers of a bucket who have paid anything yet.
-func (tx *Tx) Payers(bucket int, ids []duly.BorrowerID) ([]duly.BorrowerID, error) {
-	if len(ids) == 0 {
-		return nil, nil
+// Payers returns those of the borrowers who have paid anything yet, sorted.
+func (tx *Tx) Payers(ids []duly.BorrowerID) ([]duly.BorrowerID, error) {
+	who := borrowers(ids)
+	has, err := tx.holdings(who.numbers())
+	if err != nil {
+		return nil, err
 	}
-	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM payment WHERE bucket = $1 AND borrower_id @ids($2)", int64(bucket), list(tx, ids))
+	var out []duly.BorrowerID
+	err = tx.queries(tx.ask(has.of(who, paymentRows), func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil },
+		"SELECT DISTINCT borrower_id FROM payment WHERE bucket = $1 AND borrower_id @ids($2)")...)
+	slices.Sort(out)
+	return out, err
 }
 
 // People counts the borrowers.

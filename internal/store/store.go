@@ -18,6 +18,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // registers "sqlite", for migrations
@@ -44,6 +45,7 @@ type DB struct {
 	d      *dialect
 	writer *pool
 	reader *pool
+	texts  sync.Map // see acrossText
 }
 
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose

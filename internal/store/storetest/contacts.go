@@ -127,12 +127,12 @@ func testContactQueries(t *testing.T, w *world) {
 		return out
 	}
 	w.view(func(tx *store.Tx) error {
-		got, err := tx.DueContacts(14, w.now, 100)
+		got, err := tx.DueContacts([]int{14}, w.now, 100)
 		w.same("due", idsOf(got), []duly.ContactID{urgent.ID, due.ID, exactly.ID})
 		if err != nil {
 			return err
 		}
-		got, err = tx.DueContacts(14, w.now, 2)
+		got, err = tx.DueContacts([]int{14}, w.now, 2)
 		w.same("due, two of them", idsOf(got), []duly.ContactID{urgent.ID, due.ID})
 		if err != nil {
 			return err
@@ -147,17 +147,17 @@ func testContactQueries(t *testing.T, w *world) {
 		if err != nil {
 			return err
 		}
-		who, err := tx.Followups(14, w.now)
+		who, err := tx.Followups([]int{14}, w.now)
 		w.same("follow up", who, []duly.BorrowerID{ids[8]})
 		if err != nil {
 			return err
 		}
-		who, err = tx.Followups(14, w.now.Add(-time.Microsecond))
+		who, err = tx.Followups([]int{14}, w.now.Add(-time.Microsecond))
 		w.same("follow up before it is time", len(who), 0)
 		if err != nil {
 			return err
 		}
-		found, err := tx.FindContacts(14, []duly.ContactID{due.ID, "c00enope"})
+		found, err := tx.FindContacts([]duly.ContactID{due.ID, "c00enope"})
 		w.same("found", found, map[duly.ContactID]duly.Contact{due.ID: due})
 		return err
 	})

@@ -221,7 +221,7 @@ func testPaidStays(t *testing.T, w *world) {
 func (w *world) due(bucket int, from, to civil.Date, want ...duly.BorrowerID) {
 	w.Helper()
 	w.view(func(tx *store.Tx) error {
-		got, err := tx.Due(bucket, from, to)
+		got, err := tx.Due([]int{bucket}, from, to)
 		w.same(fmt.Sprintf("due %s to %s", from, to), got, want)
 		return err
 	})
