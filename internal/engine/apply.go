@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,49 +38,62 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 	if err := e.resolveOwners(ctx, facts); err != nil {
 		return Applied{}, err
 	}
+	parcel, err := store.NewParcel(facts)
+	if err != nil {
+		return Applied{}, err
+	}
 	var out Applied
-	err := e.db.Update(ctx, now, bucketsOf(facts), func(tx *store.Tx) error {
-		var err error
-		out, err = e.apply(tx, actor, facts, true)
+	err = e.db.Update(ctx, now, parcel.Buckets(), func(tx *store.Tx) error {
+		out, err = e.applyParcel(tx, actor, parcel, true)
 		return err
 	})
 	return out, err
 }
 
-// apply is Apply inside a transaction. Single facts make their persons dirty, so that the plan looks at them again;
-// bulk facts make whole buckets due for planning.
+// apply is Apply inside a transaction.
 func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
-	results, err := tx.Put(facts)
+	parcel, err := store.NewParcel(facts)
+	if err != nil {
+		return Applied{}, err
+	}
+	return e.applyParcel(tx, actor, parcel, single)
+}
+
+// applyParcel is apply for facts made ready. Single facts make their persons dirty, so that the plan looks at them again;
+// bulk facts make whole buckets due for planning.
+func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, single bool) (Applied, error) {
+	results, err := tx.PutParcel(parcel)
 	if err != nil {
 		return Applied{}, err
 	}
 	out := Applied{Results: results}
 	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
-	var owed []duly.BorrowerID // who has new loans or instalments, which earlier payments may settle
+	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
 	applied := map[duly.FactKind]int{}
-	for i, f := range facts {
+	for i, f := range parcel.Facts {
 		if results[i] != store.Added && results[i] != store.Changed {
 			continue
 		}
 		applied[f.FactKind()]++
-		b := f.Owner().Bucket()
-		touched[b] = append(touched[b], f.Owner())
+		b, _ := parcel.Bucket(i)
+		push(touched, b, f.Owner())
 		switch f.FactKind() {
 		case duly.FactPayment: // settle finds out whether the plan has something to look at
-			settle[b] = append(settle[b], f.Owner())
+			push(settle, b, f.Owner())
 			e.fence.stop(f.Owner())
 		case duly.FactInstallment, duly.FactLoan:
-			owed, dirty[b] = append(owed, f.Owner()), append(dirty[b], f.Owner())
+			push(owed, b, f.Owner())
+			push(dirty, b, f.Owner())
 			if results[i] == store.Changed {
-				settle[b] = append(settle[b], f.Owner())
+				push(settle, b, f.Owner())
 			}
 			e.fence.stop(f.Owner())
 		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
-			dirty[b] = append(dirty[b], f.Owner())
+			push(dirty, b, f.Owner())
 			e.fence.stop(f.Owner())
 		}
 	}
-	payers, err := tx.Payers(owed)
+	payers, err := tx.Payers(slices.Concat(slices.Collect(maps.Values(owed))...))
 	if err != nil {
 		return Applied{}, err
 	}
@@ -101,6 +115,13 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		tx.Audit(b, "facts", actor, "", factsDetail{Facts: applied, Persons: len(touched[b])})
 	}
 	return out, nil
+}
+
+// push adds a borrower to those of a bucket. Facts of one person come together, so most are there already.
+func push(m map[int][]duly.BorrowerID, bucket int, id duly.BorrowerID) {
+	if ids := m[bucket]; len(ids) == 0 || ids[len(ids)-1] != id {
+		m[bucket] = append(ids, id)
+	}
 }
 
 // markDirty has persons planned again, or for bulk facts their whole bucket.
@@ -284,20 +305,6 @@ func loanOf(f duly.Fact) duly.LoanID {
 		return f.LoanID
 	}
 	return ""
-}
-
-func bucketsOf(facts []duly.Fact) []int {
-	var seen [duly.Buckets]bool
-	for _, f := range facts {
-		seen[f.Owner().Bucket()] = true
-	}
-	var out []int
-	for b, ok := range seen {
-		if ok {
-			out = append(out, b)
-		}
-	}
-	return out
 }
 
 func contactIDs(moves []store.Move) []duly.ContactID {

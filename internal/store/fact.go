@@ -125,40 +125,100 @@ func knownQuery(table, owner, key string) string {
 	return "SELECT " + owner + ", " + key + ", version, digest FROM " + table + " WHERE bucket = $1 AND " + owner + " @ids($2)"
 }
 
-// factRef is one fact of a Put: where it is in the list, where it belongs and in which order it is looked at.
+// factRef is one fact of a Parcel: where it is in the list, where it belongs and what it says.
 type factRef struct {
 	at     int
-	bucket int
-	rank   int
+	order  int // its table and bucket
 	owner  duly.BorrowerID
+	key    string
+	digest int64
 }
 
-// Put makes facts known: each is added, replaces an older version of itself, or changes nothing, and the results say
-// which, in the order of facts. Facts may come in any order of versions, but what a fact refers to must be known or in
-// the same Put. The buckets of all their owners must be held. The amounts paid on an instalment are never put.
-func (tx *Tx) Put(facts []duly.Fact) ([]PutResult, error) {
-	p := &putter{tx: tx, facts: facts, results: make([]PutResult, len(facts))}
-	refs := make([]factRef, 0, len(facts))
+func (r *factRef) rank() int   { return r.order / bucketsMax }
+func (r *factRef) bucket() int { return r.order % bucketsMax }
+
+// Parcel is facts made ready to be put, which takes no store: those that come next are made ready while the last are
+// being written.
+type Parcel struct {
+	Facts   []duly.Fact
+	refs    []factRef // in the order in which they are written
+	buckets []int16   // of the facts, in the order of Facts; -1 for one without an owner
+}
+
+// NewParcel makes facts ready to be put. They must not change after that.
+func NewParcel(facts []duly.Fact) (*Parcel, error) {
+	p := &Parcel{Facts: facts, refs: make([]factRef, 0, len(facts)), buckets: make([]int16, len(facts))}
+	var d digester
+	var last duly.BorrowerID
+	bucket := -1
 	for i, f := range facts {
-		ref := factRef{i, 0, tableRank(f.FactKind()), f.Owner()}
-		if ref.rank < 0 {
-			return nil, fmt.Errorf("put: no table for facts of kind %s", f.FactKind())
+		rank, owner := tableRank(f.FactKind()), f.Owner()
+		if rank < 0 {
+			return nil, fmt.Errorf("no table for facts of kind %s", f.FactKind())
 		}
-		if ref.owner == "" {
-			p.results[i] = ownerless(factTables[ref.rank], f)
+		if owner == "" {
+			p.buckets[i] = -1
 			continue
 		}
-		ref.bucket = ref.owner.Bucket()
-		if _, err := tx.held(ref.bucket); err != nil {
-			return nil, fmt.Errorf("put: %w", err)
+		if owner != last || bucket < 0 {
+			last, bucket = owner, owner.Bucket()
 		}
-		refs = append(refs, ref)
+		p.buckets[i] = int16(bucket)
+		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.digest(factTables[rank].args(d.row[:0], f))})
 	}
 	// Table by table, and in each in the order of its key: what is written next goes onto the page that was written last.
-	slices.SortFunc(refs, func(a, b factRef) int {
-		return cmp.Or(a.rank-b.rank, a.bucket-b.bucket, cmp.Compare(a.owner, b.owner), a.at-b.at)
+	slices.SortFunc(p.refs, func(a, b factRef) int {
+		if a.order != b.order {
+			return a.order - b.order
+		}
+		return cmp.Or(cmp.Compare(a.owner, b.owner), a.at-b.at)
 	})
-	if err := p.all(refs); err != nil {
+	return p, nil
+}
+
+// Bucket returns the bucket of a fact, and whether it has one: its owner is known.
+func (p *Parcel) Bucket(i int) (int, bool) { return int(p.buckets[i]), p.buckets[i] >= 0 }
+
+// Buckets returns the buckets of all the facts, ascending.
+func (p *Parcel) Buckets() []int {
+	var seen [bucketsMax]bool
+	for i := range p.refs {
+		seen[p.refs[i].bucket()] = true
+	}
+	var out []int
+	for b, ok := range seen {
+		if ok {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// Put is [Tx.PutParcel] for facts as they are.
+func (tx *Tx) Put(facts []duly.Fact) ([]PutResult, error) {
+	p, err := NewParcel(facts)
+	if err != nil {
+		return nil, fmt.Errorf("put: %w", err)
+	}
+	return tx.PutParcel(p)
+}
+
+// PutParcel makes facts known: each is added, replaces an older version of itself, or changes nothing, and the results say
+// which, in the order of facts. Facts may come in any order of versions, but what a fact refers to must be known or in
+// the same parcel. The buckets of all their owners must be held. The amounts paid on an instalment are never put.
+func (tx *Tx) PutParcel(parcel *Parcel) ([]PutResult, error) {
+	p := &putter{tx: tx, facts: parcel.Facts, results: make([]PutResult, len(parcel.Facts))}
+	for i, f := range parcel.Facts {
+		if _, ok := parcel.Bucket(i); !ok {
+			p.results[i] = ownerless(factTables[tableRank(f.FactKind())], f)
+		}
+	}
+	for _, b := range parcel.Buckets() {
+		if _, err := tx.held(b); err != nil {
+			return nil, fmt.Errorf("put: %w", err)
+		}
+	}
+	if err := p.all(parcel.refs); err != nil {
 		return nil, fmt.Errorf("put: %w", err)
 	}
 	return p.results, nil
@@ -191,7 +251,6 @@ type putter struct {
 	adding    [numTables]waitingRows     // that are not there
 	putting   [numTables]waitingRows     // that are there in an older version
 	row       []any
-	canon     []byte
 }
 
 const numTables = 10
@@ -220,7 +279,7 @@ func (p *putter) all(refs []factRef) error {
 	}
 	for len(refs) > 0 {
 		n := 1
-		for n < len(refs) && refs[n].rank == refs[0].rank {
+		for n < len(refs) && refs[n].rank() == refs[0].rank() {
 			n++
 		}
 		if err := p.kind(refs[:n], who); err != nil {
@@ -255,7 +314,7 @@ func (p *putter) knownLoans(who crowd) error {
 
 // kind puts the facts of one kind; who are those of their owners who were known before.
 func (p *putter) kind(refs []factRef, who crowd) error {
-	t := factTables[refs[0].rank]
+	t := factTables[refs[0].rank()]
 	known := p.borrowers
 	switch t.kind {
 	case duly.FactBorrower:
@@ -267,28 +326,27 @@ func (p *putter) kind(refs []factRef, who crowd) error {
 			return err
 		}
 	}
-	for _, ref := range refs {
-		if err := p.fact(t, ref, known); err != nil {
+	for i := range refs {
+		if err := p.fact(t, &refs[i], known); err != nil {
 			return err
 		}
 	}
-	return p.flushAll(t, refs[0].rank)
+	return p.flushAll(t, refs[0].rank())
 }
 
-func (p *putter) fact(t *factTable, ref factRef, known map[factKey]stamp) error {
+func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error {
 	f := p.facts[ref.at]
 	if r := p.refers(t, ref.owner, f); r != NoResult {
 		p.results[ref.at] = r
 		return nil
 	}
-	row := append(p.row[:0], int64(ref.bucket))
-	row = t.args(row, f)
-	now := stamp{f.FactVersion(), p.digest(row[1:])}
-	key := factKey{ref.owner, f.FactKey()}
+	now := stamp{f.FactVersion(), ref.digest}
+	key := factKey{ref.owner, ref.key}
 	was, there := known[key]
 	result, write := judge(was, now, there)
 	p.results[ref.at] = result
 	if write {
+		row := t.args(append(p.row[:0], int64(ref.bucket())), f)
 		row = append(row, now.version, now.digest)
 		if t.extra != nil {
 			row = t.extra(row, f)
@@ -300,8 +358,8 @@ func (p *putter) fact(t *factTable, ref factRef, known map[factKey]stamp) error 
 		if err := p.wait(t, ref, key, row, there); err != nil {
 			return err
 		}
+		p.row = row
 	}
-	p.row = row
 	return nil
 }
 
@@ -356,18 +414,18 @@ func judge(was, now stamp, there bool) (result PutResult, write bool) {
 	return Changed, true
 }
 
-func (p *putter) wait(t *factTable, ref factRef, key factKey, row []any, there bool) error {
+func (p *putter) wait(t *factTable, ref *factRef, key factKey, row []any, there bool) error {
 	if p.results[ref.at] != Same {
-		if err := p.tx.changed(ref.bucket); err != nil {
+		if err := p.tx.changed(ref.bucket()); err != nil {
 			return err
 		}
 	}
 	if p.results[ref.at] == Added && t.kind == duly.FactBorrower {
-		p.tx.buckets[ref.bucket].People++
+		p.tx.buckets[ref.bucket()].People++
 	}
-	w, b := &p.adding[ref.rank], &t.add
+	w, b := &p.adding[ref.rank()], &t.add
 	if _, added := w.at[key]; there && !added {
-		w, b = &p.putting[ref.rank], &t.put
+		w, b = &p.putting[ref.rank()], &t.put
 	}
 	if at, ok := w.at[key]; ok {
 		copy(w.args[at:], row)
@@ -401,9 +459,16 @@ func (p *putter) flushAll(t *factTable, rank int) error {
 	return nil
 }
 
+// digester makes digests, in memory that it uses again.
+type digester struct {
+	row   []any
+	canon []byte
+}
+
 // digest returns eight bytes of SHA-256 over the columns of a fact's content, each preceded by its kind and length.
-func (p *putter) digest(cols []any) int64 {
-	b := p.canon[:0]
+func (d *digester) digest(cols []any) int64 {
+	d.row = cols
+	b := d.canon[:0]
 	for _, c := range cols {
 		switch v := c.(type) {
 		case int64:
@@ -417,7 +482,7 @@ func (p *putter) digest(cols []any) int64 {
 			panic(fmt.Sprintf("store.digest: column of type %T", c))
 		}
 	}
-	p.canon = b
+	d.canon = b
 	sum := sha256.Sum256(b)
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
