@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -93,7 +92,7 @@ func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, s
 			e.fence.stop(f.Owner())
 		}
 	}
-	payers, err := tx.Payers(slices.Concat(slices.Collect(maps.Values(owed))...))
+	payers, err := tx.Payers(owed)
 	if err != nil {
 		return Applied{}, err
 	}

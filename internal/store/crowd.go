@@ -21,10 +21,15 @@ type member struct {
 }
 
 func crowdOf[T ~string](ids []T, bucket func(T) int) crowd {
-	c := crowd{members: make([]member, len(ids))}
+	members := make([]member, len(ids))
 	for i, id := range ids {
-		c.members[i] = member{bucket(id), string(id)}
+		members[i] = member{bucket(id), string(id)}
 	}
+	return newCrowd(members)
+}
+
+func newCrowd(members []member) crowd {
+	c := crowd{members: members}
 	slices.SortFunc(c.members, func(a, b member) int { return cmp.Or(a.bucket-b.bucket, cmp.Compare(a.id, b.id)) })
 	c.members = slices.Compact(c.members)
 	c.count()

@@ -142,6 +142,7 @@ func (r *factRef) bucket() int { return r.order % bucketsMax }
 type Parcel struct {
 	Facts   []duly.Fact
 	refs    []factRef // in the order in which they are written
+	who     crowd     // whom they are about
 	buckets []int16   // of the facts, in the order of Facts; -1 for one without an owner
 }
 
@@ -166,14 +167,27 @@ func NewParcel(facts []duly.Fact) (*Parcel, error) {
 		p.buckets[i] = int16(bucket)
 		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.digest(factTables[rank].args(d.row[:0], f))})
 	}
-	// Table by table, and in each in the order of its key: what is written next goes onto the page that was written last.
+	// Table by table, and in each by person: what is written next goes onto the page that was written last. What comes
+	// twice comes together.
 	slices.SortFunc(p.refs, func(a, b factRef) int {
 		if a.order != b.order {
 			return a.order - b.order
 		}
-		return cmp.Or(cmp.Compare(a.owner, b.owner), a.at-b.at)
+		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.key, b.key), a.at-b.at)
 	})
+	p.who = crowdIn(p.refs)
 	return p, nil
+}
+
+// crowdIn returns whom facts are about, of which the table and bucket are known.
+func crowdIn(refs []factRef) crowd {
+	var members []member
+	for i := range refs {
+		if m := (member{refs[i].bucket(), string(refs[i].owner)}); i == 0 || members[len(members)-1] != m {
+			members = append(members, m)
+		}
+	}
+	return newCrowd(members)
 }
 
 // Bucket returns the bucket of a fact, and whether it has one: its owner is known.
@@ -218,7 +232,7 @@ func (tx *Tx) PutParcel(parcel *Parcel) ([]PutResult, error) {
 			return nil, fmt.Errorf("put: %w", err)
 		}
 	}
-	if err := p.all(parcel.refs); err != nil {
+	if err := p.all(parcel.refs, parcel.who); err != nil {
 		return nil, fmt.Errorf("put: %w", err)
 	}
 	return p.results, nil
@@ -251,6 +265,10 @@ type putter struct {
 	adding    [numTables]waitingRows     // that are not there
 	putting   [numTables]waitingRows     // that are there in an older version
 	row       []any
+	at        factKey // of the fact looked at last
+	was       stamp   // what it is as written so far
+	there     bool
+	owner     duly.BorrowerID // found to be known last
 }
 
 const numTables = 10
@@ -259,15 +277,10 @@ const numTables = 10
 // cannot write a row twice.
 type waitingRows struct {
 	args []any
-	at   map[factKey]int
+	last factKey // of the last row; nobody's if none waits
 }
 
-func (p *putter) all(refs []factRef) error {
-	owners := make([]duly.BorrowerID, len(refs))
-	for i, r := range refs {
-		owners[i] = r.owner
-	}
-	who := borrowers(owners)
+func (p *putter) all(refs []factRef, who crowd) error {
 	var err error
 	if p.borrowers, err = p.known(&borrowerTable, who); err != nil {
 		return err
@@ -315,6 +328,7 @@ func (p *putter) knownLoans(who crowd) error {
 // kind puts the facts of one kind; who are those of their owners who were known before.
 func (p *putter) kind(refs []factRef, who crowd) error {
 	t := factTables[refs[0].rank()]
+	p.at = factKey{} // an id names one thing of each kind
 	known := p.borrowers
 	switch t.kind {
 	case duly.FactBorrower:
@@ -341,26 +355,30 @@ func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error
 		return nil
 	}
 	now := stamp{f.FactVersion(), ref.digest}
-	key := factKey{ref.owner, ref.key}
-	was, there := known[key]
-	result, write := judge(was, now, there)
-	p.results[ref.at] = result
-	if write {
-		row := t.args(append(p.row[:0], int64(ref.bucket())), f)
-		row = append(row, now.version, now.digest)
-		if t.extra != nil {
-			row = t.extra(row, f)
-		}
-		known[key] = now
-		if l, ok := f.(*duly.Loan); ok {
-			p.currency[key] = l.Currency
-		}
-		if err := p.wait(t, ref, key, row, there); err != nil {
-			return err
-		}
-		p.row = row
+	if key := (factKey{ref.owner, ref.key}); key != p.at {
+		p.at = key
+		p.was, p.there = known[key]
 	}
-	return nil
+	result, write := judge(p.was, now, p.there)
+	p.results[ref.at] = result
+	if !write {
+		return nil
+	}
+	row := t.args(append(p.row[:0], int64(ref.bucket())), f)
+	row = append(row, now.version, now.digest)
+	if t.extra != nil {
+		row = t.extra(row, f)
+	}
+	p.row = row
+	switch f := f.(type) { // which others refer to
+	case *duly.Borrower:
+		p.borrowers[p.at] = now
+	case *duly.Loan:
+		p.loans[p.at], p.currency[p.at] = now, f.Currency
+	}
+	there := p.there
+	p.was, p.there = now, true
+	return p.wait(t, ref, row, there)
 }
 
 // refers checks that what a fact refers to is known.
@@ -368,8 +386,11 @@ func (p *putter) refers(t *factTable, owner duly.BorrowerID, f duly.Fact) PutRes
 	if t.kind == duly.FactBorrower {
 		return NoResult
 	}
-	if _, ok := p.borrowers[factKey{owner, string(owner)}]; !ok {
-		return UnknownBorrower
+	if owner != p.owner {
+		if _, ok := p.borrowers[factKey{owner, string(owner)}]; !ok {
+			return UnknownBorrower
+		}
+		p.owner = owner
 	}
 	if t.loan == nil {
 		return NoResult
@@ -414,7 +435,7 @@ func judge(was, now stamp, there bool) (result PutResult, write bool) {
 	return Changed, true
 }
 
-func (p *putter) wait(t *factTable, ref *factRef, key factKey, row []any, there bool) error {
+func (p *putter) wait(t *factTable, ref *factRef, row []any, there bool) error {
 	if p.results[ref.at] != Same {
 		if err := p.tx.changed(ref.bucket()); err != nil {
 			return err
@@ -424,19 +445,16 @@ func (p *putter) wait(t *factTable, ref *factRef, key factKey, row []any, there 
 		p.tx.buckets[ref.bucket()].People++
 	}
 	w, b := &p.adding[ref.rank()], &t.add
-	if _, added := w.at[key]; there && !added {
+	if there && w.last != p.at {
 		w, b = &p.putting[ref.rank()], &t.put
 	}
-	if at, ok := w.at[key]; ok {
-		copy(w.args[at:], row)
+	if w.last == p.at {
+		copy(w.args[len(w.args)-len(row):], row)
 		return nil
 	}
-	if w.at == nil {
-		w.at = map[factKey]int{}
-	}
-	w.at[key] = len(w.args)
+	w.last = p.at
 	w.args = append(w.args, row...)
-	if len(w.at) >= p.tx.db.d.rowsMax {
+	if len(w.args) >= p.tx.db.d.rowsMax*b.cols {
 		return p.flush(b, w)
 	}
 	return nil
@@ -444,8 +462,7 @@ func (p *putter) wait(t *factTable, ref *factRef, key factKey, row []any, there 
 
 func (p *putter) flush(b *batch, w *waitingRows) error {
 	_, err := p.tx.rows(b, w.args)
-	w.args = w.args[:0]
-	clear(w.at)
+	w.args, w.last = w.args[:0], factKey{}
 	return err
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,15 +38,23 @@ func (tx *Tx) Waiting(buckets []int) ([]duly.BorrowerID, error) {
 	return tx.borrowerIDs("SELECT borrower_id FROM contact WHERE bucket @ids($1) AND state = 'planned'", tx.db.d.numbers(buckets))
 }
 
-// Payers returns those of the borrowers who have paid anything yet, sorted.
-func (tx *Tx) Payers(ids []duly.BorrowerID) ([]duly.BorrowerID, error) {
-	who := borrowers(ids)
-	has, err := tx.holdings(who.numbers())
+// Payers returns those of the borrowers, who are given by bucket, who have paid anything yet, sorted.
+func (tx *Tx) Payers(ids map[int][]duly.BorrowerID) ([]duly.BorrowerID, error) {
+	has, err := tx.holdings(slices.Collect(maps.Keys(ids)))
 	if err != nil {
 		return nil, err
 	}
+	var members []member
+	for bucket, tables := range has {
+		if tables&paymentRows == 0 {
+			continue
+		}
+		for _, id := range ids[bucket] {
+			members = append(members, member{bucket, string(id)})
+		}
+	}
 	var out []duly.BorrowerID
-	err = tx.queries(tx.ask(has.of(who, paymentRows), func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil },
+	err = tx.queries(tx.ask(newCrowd(members), func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil },
 		"SELECT DISTINCT borrower_id FROM payment WHERE bucket = $1 AND borrower_id @ids($2)")...)
 	slices.Sort(out)
 	return out, err
