@@ -34,7 +34,7 @@ const (
 	statementLimit  = "60s"   // of a Postgres statement
 	lockLimit       = "10s"   // of waiting for a Postgres lock
 	idleLimit       = "60s"   // of a transaction that does nothing: a stopped process must not hold a bucket for ever
-	writerCache     = -32_768 // SQLite page cache, negative: KiB
+	writerCache     = -16_384 // SQLite page cache, negative: KiB; an import goes through each table once a chunk, so more gains nothing
 	readerCache     = -8_192  // of each reader: a bucket's pages are next to each other
 	walPages        = 4_096   // pages of the write-ahead log after which it is folded back
 	connectDeadline = 10 * time.Second

@@ -39,26 +39,38 @@ func main() {
 	postgres := flag.Bool("postgres", false, "on PostgreSQL, started for this run; else on SQLite")
 	keep := flag.String("dir", "", "keep the store in this folder")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
+	step := flag.String("step", "", "profile this step alone: import, plan, bare SQL or dispatch")
 	flag.Parse()
-	if *profile != "" {
-		f, err := os.Create(*profile)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		pprof.StartCPUProfile(f)
-		defer pprof.StopCPUProfile()
-	}
-	if err := run(*n, *postgres, *keep); err != nil {
+	if err := run(*n, *postgres, *keep, profiler{*profile, *step}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
+// profiler writes the CPU profile of a step, or of all.
+type profiler struct{ path, step string }
+
+// start begins a profile if it is wanted of what follows, "" being all, and returns what ends it.
+func (p profiler) start(step string) func() {
+	if p.path == "" || p.step != step {
+		return func() {}
+	}
+	f, err := os.Create(p.path)
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: no profile:", err)
+		return func() {}
+	}
+	return pprof.StopCPUProfile
+}
+
 // start is the simulated day; its noon is inside every window.
 var start = civil.On(2026, 3, 2)
 
-func run(n int, postgres bool, dir string) error {
+func run(n int, postgres bool, dir string, p profiler) error {
+	defer p.start("")()
 	if dir == "" {
 		d, err := os.MkdirTemp("", "duly-bench-")
 		if err != nil {
@@ -67,7 +79,7 @@ func run(n int, postgres bool, dir string) error {
 		defer os.RemoveAll(d)
 		dir = d
 	}
-	b := &bench{n: n, dir: dir, dsn: filepath.Join(dir, "duly.db")}
+	b := &bench{n: n, dir: dir, profiler: p, dsn: filepath.Join(dir, "duly.db")}
 	if postgres {
 		dsn, stop, err := storetest.Start()
 		if err != nil {
@@ -84,6 +96,7 @@ type bench struct {
 	dir, dsn string
 	app      *app.App
 	sink     atomic.Int64
+	profiler profiler
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -100,8 +113,14 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	defer b.app.Close()
-	for _, step := range []func(context.Context, string) error{b.imports, b.plan, b.bare, b.dispatch} {
-		if err := step(ctx, path); err != nil {
+	for _, step := range []struct {
+		name string
+		run  func(context.Context, string) error
+	}{{"import", b.imports}, {"plan", b.plan}, {"bare SQL", b.bare}, {"dispatch", b.dispatch}} {
+		stop := b.profiler.start(step.name)
+		err := step.run(ctx, path)
+		stop()
+		if err != nil {
 			return err
 		}
 	}
