@@ -31,6 +31,8 @@ func (db *DB) connectPostgres(dsn string) error {
 	for k, v := range map[string]string{
 		"statement_timeout": statementLimit, "lock_timeout": lockLimit, "idle_in_transaction_session_timeout": idleLimit,
 		"application_name": "duly", "timezone": "UTC",
+		// A person's rows are few and found by key; the server's defaults are for disks that turn.
+		"random_page_cost": "1.1", "jit": "off",
 	} {
 		if _, set := cfg.RuntimeParams[k]; !set {
 			cfg.RuntimeParams[k] = v
