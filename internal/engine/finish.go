@@ -49,7 +49,7 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 			ids = append(ids, a.job.contact.ID)
 		}
 	}
-	current, err := tx.FindContacts(ids)
+	current, err := tx.Standings(ids)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 			}
 			attempts = append(attempts, a.job.attempt)
 			if c, ok := current[a.job.contact.ID]; ok {
-				if next, ok := nextState(&c, given.job.contact.Attempts, a.job.contact); ok {
+				if next, ok := nextState(c, given.job.contact.Attempts, a.job.contact); ok {
 					moves = append(moves, store.Move{Contact: next, From: c.State})
 				}
 			}
@@ -76,7 +76,7 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 	if err := tx.FinishAttempts(attempts); err != nil {
 		return err
 	}
-	if err := tx.MoveContacts(moves); err != nil {
+	if err := tx.AnswerContacts(moves); err != nil {
 		return err
 	}
 	for _, b := range sortedKeys(lessons) {
@@ -89,7 +89,7 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 
 // nextState is what becomes of a contact as it stands after the answer to a try of it. A receipt may have moved it
 // meanwhile; then it knows better. So does the answer itself where the lease had ended before it came.
-func nextState(c *duly.Contact, try int, next duly.Contact) (duly.Contact, bool) {
+func nextState(c store.Standing, try int, next duly.Contact) (duly.Contact, bool) {
 	if c.State == duly.InDoubt && next.State == duly.Planned {
 		next.State = duly.Failed // it was given up meanwhile, and is not tried again
 	}
