@@ -7,10 +7,10 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench crash verify soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes verify soak fuzz fmt clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 build: ## build bin/duly, one static binary
 	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/duly
@@ -27,21 +27,31 @@ unit: ## the tests alone; installs PostgreSQL and builds a mail server where the
 
 lint: ## go vet, staticcheck, gofmt and the floors
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... && cd bench && $(GO) vet .
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 	$(TOOLS)/staticcheck ./...
 
 bench: ## figures beside the targets of docs/benchmarks.md: gate, import, plan, dispatch, memory
-	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange -run '^$$' -bench . -benchmem
+	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange ./internal/reply -run '^$$' -bench . -benchmem
 	$(GO) run ./internal/sim/bench
 	$(GO) run ./internal/sim/bench -postgres
+
+bench-compare: ## dispatch beside River's, and growth from 100,000 to 1,000,000 instalments; half an hour, on a quiet machine
+	cd bench && $(GO) vet . && $(GO) run . compare && $(GO) run . growth
+
+bench-report: bench-compare ## the same, and write docs/performance.md
+	cd bench && $(GO) run . report ../docs/performance.md
 
 crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreSQL: lost, twice, in doubt
 	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3
 	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
 
-verify: ## every contact window against an oracle that counts minutes: all zones, three years; takes a quarter of an hour
+verify: ## what takes too long for every run: all windows in all zones over three years, 1,000 races for the last slot of a limit
+	ROUNDS=1000 $(GO) test ./internal/engine -run TestLastSlotGoesToOne -v -timeout 30m
 	VERIFY=1 $(GO) test ./internal/gate -run TestWindowOracle -v -timeout 90m
+
+crash-nodes: ## three servers over one PostgreSQL, 300,000 contacts, a kill -9 or a pause every 10 s for 5 minutes
+	$(GO) run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m

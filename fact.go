@@ -26,11 +26,13 @@ const (
 	FactOptOut      FactKind = "opt_out"
 	FactHold        FactKind = "hold"
 	FactTouch       FactKind = "touch"
+	FactCase        FactKind = "case"
+	FactReply       FactKind = "reply"
 )
 
 // FactKinds lists the kinds in the order in which they refer to each other: what comes later may name what comes before.
 func FactKinds() []FactKind {
-	return []FactKind{FactBorrower, FactPoint, FactLoan, FactInstallment, FactPayment, FactDebit, FactConsent, FactOptOut, FactHold, FactTouch}
+	return []FactKind{FactBorrower, FactPoint, FactLoan, FactInstallment, FactPayment, FactDebit, FactConsent, FactOptOut, FactHold, FactTouch, FactCase, FactReply}
 }
 
 var (
@@ -44,6 +46,8 @@ var (
 	_ Fact = (*OptOut)(nil)
 	_ Fact = (*Hold)(nil)
 	_ Fact = (*Touch)(nil)
+	_ Fact = (*Case)(nil)
+	_ Fact = (*Reply)(nil)
 )
 
 func (*Borrower) FactKind() FactKind     { return FactBorrower }
@@ -56,6 +60,8 @@ func (*Consent) FactKind() FactKind      { return FactConsent }
 func (*OptOut) FactKind() FactKind       { return FactOptOut }
 func (*Hold) FactKind() FactKind         { return FactHold }
 func (*Touch) FactKind() FactKind        { return FactTouch }
+func (*Case) FactKind() FactKind         { return FactCase }
+func (*Reply) FactKind() FactKind        { return FactReply }
 
 func (b *Borrower) Owner() BorrowerID     { return b.ID }
 func (p *ContactPoint) Owner() BorrowerID { return p.BorrowerID }
@@ -67,6 +73,8 @@ func (c *Consent) Owner() BorrowerID      { return c.BorrowerID }
 func (o *OptOut) Owner() BorrowerID       { return o.BorrowerID }
 func (h *Hold) Owner() BorrowerID         { return h.BorrowerID }
 func (t *Touch) Owner() BorrowerID        { return t.BorrowerID }
+func (c *Case) Owner() BorrowerID         { return c.BorrowerID }
+func (r *Reply) Owner() BorrowerID        { return r.BorrowerID }
 
 func (b *Borrower) FactKey() string     { return string(b.ID) }
 func (p *ContactPoint) FactKey() string { return string(p.ID) }
@@ -78,6 +86,8 @@ func (c *Consent) FactKey() string      { return string(c.ID) }
 func (o *OptOut) FactKey() string       { return string(o.ID) }
 func (h *Hold) FactKey() string         { return string(h.ID) }
 func (t *Touch) FactKey() string        { return t.ID }
+func (c *Case) FactKey() string         { return string(c.ID) }
+func (r *Reply) FactKey() string        { return string(r.ID) }
 
 func (b *Borrower) FactVersion() int64     { return b.Version }
 func (p *ContactPoint) FactVersion() int64 { return p.Version }
@@ -89,3 +99,5 @@ func (c *Consent) FactVersion() int64      { return c.Version }
 func (o *OptOut) FactVersion() int64       { return o.Version }
 func (h *Hold) FactVersion() int64         { return h.Version }
 func (t *Touch) FactVersion() int64        { return t.Version }
+func (c *Case) FactVersion() int64         { return c.Version }
+func (r *Reply) FactVersion() int64        { return r.Version }

@@ -20,8 +20,12 @@ type (
 	DebitID    string // one attempt of an automatic debit
 	ConsentID  string
 	HoldID     string
+	CaseID     string
+	ReplyID    string // the source's own id of an inbound message
 	ContactID  string
 	AttemptID  string
+
+	ReservationID string // made by [NewReservationID]
 )
 
 // Buckets is the number of partitions that people are spread over. It never changes: ids carry the bucket.

@@ -17,6 +17,7 @@ type Person struct {
 }
 
 // Touch is a contact that Duly did not send but that caps count: an agent's call, an agency's, a call the borrower made.
+// Those for which a slot was reserved are kept as a [Reservation], and are among a person's touches until they are released.
 type Touch struct {
 	BorrowerID BorrowerID `json:"borrower_id"`
 	ID         string     `json:"id"`
@@ -25,9 +26,27 @@ type Touch struct {
 	Channel    Channel    `json:"channel"`
 	Purpose    Purpose    `json:"purpose"`
 	Inbound    bool       `json:"inbound"`
-	Outcome    string     `json:"outcome"` // no_answer, busy, voicemail, answered, conversation, delivered
+	Outcome    string     `json:"outcome"` // no_answer, busy, voicemail, answered, conversation, delivered; reserved, unknown
 	At         time.Time  `json:"at"`
+	Agency     string     `json:"agency,omitempty"` // the outside agency that made it; "" is the lender itself
 	Version    int64      `json:"version"`
+}
+
+// LatestEvent returns when the newest contact on record went out, Duly's own and others'; zero if there is none. One that
+// is later than now means that a clock is wrong. A slot that is only kept counts as of its end, and is no event yet.
+func (p *Person) LatestEvent() time.Time {
+	var last time.Time
+	for i := range p.Contacts {
+		if at := p.Contacts[i].SentAt; at.After(last) {
+			last = at
+		}
+	}
+	for i := range p.Touches {
+		if at := p.Touches[i].At; at.After(last) && p.Touches[i].Outcome != OutcomeReserved {
+			last = at
+		}
+	}
+	return last
 }
 
 // Loan returns the person's loan with the id, or nil.

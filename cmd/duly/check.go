@@ -1,17 +1,11 @@
 package main
 
 import (
-	"io/fs"
-	"os"
-
 	"github.com/spf13/cobra"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
-	"github.com/dulyhq/duly/internal/gate"
-	"github.com/dulyhq/duly/internal/rule"
 	"github.com/dulyhq/duly/internal/strategy"
-	"github.com/dulyhq/duly/rulepacks"
 )
 
 func (c *command) doubtCommand() *cobra.Command {
@@ -119,67 +113,6 @@ func (c *command) strategyCommand() *cobra.Command {
 		},
 	})
 	return cmd
-}
-
-func (c *command) rulesCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "rules", Short: "Rule packs: contact law and limits as data"}
-	cmd.AddCommand(&cobra.Command{
-		Use: "list [FOLDER]", Short: "List packs and their rules with force and source", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			_, packs, err := loadPacks(args)
-			if err != nil {
-				return err
-			}
-			for _, p := range packs {
-				c.printf("%s %s (%s) %.12s\n", p.ID, p.Version, p.Jurisdiction, p.Hash)
-				for i := range p.Rules {
-					r := &p.Rules[i]
-					c.printf("  %-8s %-17s %-10s %-32s %s\n", r.ID, r.Kind, r.Force, r.Reason, r.Source.Instrument)
-				}
-			}
-			return nil
-		},
-	}, &cobra.Command{
-		Use: "test [FOLDER]", Short: "Run the cases that packs carry", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			fsys, _, err := loadPacks(args)
-			if err != nil {
-				return err
-			}
-			cases, failures, err := gate.TestFS(fsys)
-			if err != nil {
-				return err
-			}
-			for _, f := range failures {
-				c.printf("%s\n", f)
-			}
-			c.printf("%d cases, %d failed\n", cases, len(failures))
-			if failed := len(failures); failed > 0 {
-				return duly.Errorf(duly.Invalid, "%d cases failed", failed)
-			}
-			return nil
-		},
-	})
-	return cmd
-}
-
-// loadPacks reads the shipped packs, or those of the folder that is named; none at all is an error, for it is never meant.
-func loadPacks(args []string) (fs.FS, []*rule.Pack, error) {
-	var fsys fs.FS = rulepacks.FS
-	place := duly.Place{}
-	if len(args) == 1 {
-		place.File = args[0]
-		if i, err := os.Stat(args[0]); err != nil || !i.IsDir() {
-			return nil, nil, duly.Errorf(duly.NotFound, "there is no such folder").At(place).WithHint("leave it out for the packs that are shipped")
-		}
-		fsys = os.DirFS(args[0])
-	}
-	packs, err := rule.LoadFS(fsys)
-	if err == nil && len(packs) == 0 {
-		err = duly.Errorf(duly.Invalid, "there is no rule pack in this folder").At(place).
-			WithHint("name the folder that holds packs: a pack is a folder of its own with pack.yaml and tests.yaml in it")
-	}
-	return fsys, packs, err
 }
 
 func (c *command) templateCommand() *cobra.Command {

@@ -62,11 +62,17 @@ func (c *command) demo(ctx context.Context, f demoFlags) error {
 		return err
 	}
 	cfg.Store = path + store.Hasty
+	cfg.Node.Lease = app.Duration(time.Minute) // nobody else works on it: a busy machine must not cost the lease
 	a, err := app.New(ctx, cfg, app.Options{Log: c.log(), Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {
 		return err
 	}
 	defer a.Close()
+	leave, err := a.Join(ctx, "demo")
+	if err != nil {
+		return err
+	}
+	defer leave()
 	o := sim.Options{Seed: f.seed, Borrowers: f.borrowers, Start: demoStart, Days: f.days, Location: a.Location}
 	events, err := c.demoImport(ctx, a, o, f.dir)
 	if err != nil {
@@ -86,6 +92,9 @@ func (c *command) demo(ctx context.Context, f demoFlags) error {
 	last := demoStart.Add(f.days - 1)
 	id, err := demoBorrower(ctx, a, last)
 	if err != nil {
+		return err
+	}
+	if err := leave(); err != nil {
 		return err
 	}
 	if err := c.demoAPI(ctx, a, id, last); err != nil {

@@ -74,11 +74,12 @@ func (c *command) root() *cobra.Command {
 	f.StringVar(&c.at, "now", "", "act as if it were this `time`, for trials on a store of their own; nothing is sent at a time before what is on record")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.setNow() }
-	root.AddCommand(c.importCommand(), c.payCommand(), c.holdCommand(), c.releaseCommand(), c.optOutCommand(), c.feedCommand(),
+	root.AddCommand(c.importCommand(), c.payCommand(), c.holdCommand(), c.releaseCommand(), c.optOutCommand(), c.feedCommand(), c.reserveCommand(), c.reservationCommand(),
 		c.planCommand(), c.stepCommand(), c.serveCommand(), c.whyCommand(), c.doubtCommand(), c.auditCommand(), c.strategyCommand(),
-		c.rulesCommand(), c.templateCommand(), c.mappingCommand(), c.migrateCommand(), c.demoCommand(), c.replayCommand(), c.statusCommand())
+		c.rulesCommand(), c.gateCommand(), c.templateCommand(), c.mappingCommand(), c.caseCommand(), c.deadlinesCommand(), c.migrateCommand(), c.demoCommand(), c.replayCommand(), c.statusCommand(), c.replyCommand(),
+		c.nodesCommand())
 	for _, cmd := range root.Commands() {
-		if cmd.HasSubCommands() {
+		if cmd.HasSubCommands() && cmd.RunE == nil {
 			cmd.RunE = group
 		}
 	}

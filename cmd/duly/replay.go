@@ -45,7 +45,7 @@ func (c *command) replayCommand() *cobra.Command {
 				return err
 			}
 			defer a.Close()
-			return c.replay(cmd.Context(), a, args[0], f)
+			return joined(cmd.Context(), a, "replay", func() error { return c.replay(cmd.Context(), a, args[0], f) })
 		},
 	}
 	fl := cmd.Flags()

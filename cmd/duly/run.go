@@ -65,7 +65,8 @@ func (c *command) volumes(cmd *cobra.Command, a *app.App, day civil.Date, dry bo
 	case dry || day.After(today):
 		return a.Engine.DryRun(cmd.Context(), now, day)
 	case day == today:
-		if _, err := a.Engine.Plan(cmd.Context(), now); err != nil {
+		err := joined(cmd.Context(), a, "plan", func() error { _, err := a.Engine.Plan(cmd.Context(), now); return err })
+		if err != nil {
 			return engine.Volumes{}, err
 		}
 	}
@@ -111,13 +112,19 @@ func (c *command) stepCommand() *cobra.Command {
 			return c.look(cmd.Context(), func(a *app.App) error {
 				now := c.now().UTC()
 				var total engine.Report
-				for more := true; more && cmd.Context().Err() == nil; {
-					r, err := a.Engine.Step(cmd.Context(), now)
-					total.Add(r)
-					if err != nil {
-						return err
+				err := joined(cmd.Context(), a, "step", func() error {
+					for more := true; more && cmd.Context().Err() == nil; {
+						r, err := a.Engine.Step(cmd.Context(), now)
+						total.Add(r)
+						if err != nil {
+							return err
+						}
+						more = r.More
 					}
-					more = r.More
+					return nil
+				})
+				if err != nil {
+					return err
 				}
 				c.printReport(total)
 				return nil
@@ -145,6 +152,9 @@ func (c *command) printReport(r engine.Report) {
 	if d.Lapsed > 0 {
 		c.printf("           %d tries of an earlier run ended without an answer and are in doubt: see `duly doubt list`\n", d.Lapsed)
 	}
+	if d.Unknown > 0 {
+		c.printf("           %s ran out without a word and count as unknown: see `duly reservation list`\n", count(d.Unknown, "reservation"))
+	}
 	c.printf("measured   %d outcomes\n", r.Measured)
 }
 
@@ -153,7 +163,8 @@ func (c *command) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the engine and the HTTP API until stopped",
 		Long: "Steps the engine at every tick and whenever facts come in. SIGTERM drains: nothing more is claimed, what is on its\n" +
-			"way is finished and stored, then it exits with status 0.",
+			"way is finished and stored, then it exits with status 0.\n" +
+			"Any number may serve one store: they share its people among them, and `duly nodes` shows how.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.at != "" {
@@ -166,7 +177,7 @@ func (c *command) serveCommand() *cobra.Command {
 			if listen != "" {
 				cfg.Listen = listen
 			}
-			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store)})
+			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store), Wait: true})
 			if err != nil {
 				return err
 			}
@@ -179,14 +190,15 @@ func (c *command) serveCommand() *cobra.Command {
 }
 
 func (c *command) migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	var partitions int
+	cmd := &cobra.Command{
 		Use: "migrate", Short: "Make the store's schema, or bring it up to date", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.loadStore()
 			if err != nil {
 				return err
 			}
-			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true})
+			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true, Partitions: partitions})
 			if err != nil {
 				return err
 			}
@@ -194,6 +206,8 @@ func (c *command) migrateCommand() *cobra.Command {
 			return a.Close()
 		},
 	}
+	cmd.Flags().IntVar(&partitions, "partitions", 0, "make the tables of people's data in this many `partitions` (PostgreSQL; a new store only)")
+	return cmd
 }
 
 func (c *command) statusCommand() *cobra.Command {
@@ -222,8 +236,8 @@ func (c *command) statusCommand() *cobra.Command {
 				default:
 					c.printf("payments: known up to %s\n", feed.In(a.Location).Format(zoned))
 				}
-				for _, m := range a.Calendars.Warnings(a.Engine.Today(now)) {
-					c.printf("calendar %s has no year %d: steps that need it will be blocked\n", m.Calendar, m.Year)
+				for _, m := range a.Lacking(a.Engine.Today(now)) {
+					c.printf("calendar %s has no year %d: steps and rules that need it will block (`calendars` in the configuration)\n", m.Calendar, m.Year)
 				}
 				return nil
 			})

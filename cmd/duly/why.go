@@ -36,6 +36,9 @@ func (c *command) whyCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if !text {
+					x.Mask()
+				}
 				if asJSON {
 					return c.json(x)
 				}
@@ -46,7 +49,7 @@ func (c *command) whyCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&date, "date", "", "the lender's `day`; today if left out")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&text, "text", false, "show the words that were sent: personal data")
+	cmd.Flags().BoolVar(&text, "text", false, "show the words that were sent and written: personal data")
 	return cmd
 }
 
@@ -65,6 +68,12 @@ func (c *command) printWhy(x *engine.Explanation, loc *time.Location, text bool)
 		c.printf("\nOn record\n")
 		for i := range x.Recorded {
 			c.printRecorded(&x.Recorded[i], loc, text)
+		}
+	}
+	if len(x.Replies) > 0 {
+		c.printf("\nThe borrower wrote\n")
+		for i := range x.Replies {
+			c.printReplied(&x.Replies[i], loc)
 		}
 	}
 	if len(x.Considered) > 0 {

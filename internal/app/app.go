@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -34,18 +35,25 @@ type App struct {
 	DB        *store.DB
 	Engine    *engine.Engine
 	Calendars *civil.Calendars
+	Packs     []*rule.Pack               // the law in force, with what the operator turned on
 	Inbound   map[string]channel.Inbound // carriers that are called back, by name
 	Log       *slog.Logger
 	Location  *time.Location
+	needs     []string // the calendars that strategies and rules look at
 	clock     func() time.Time
-	closers   []io.Closer // carriers that hold connections
+	wake      chan struct{} // buckets came in that a step should look at
+	mu        sync.Mutex
+	abandon   context.CancelCauseFunc // of the step under way
+	closers   []io.Closer             // carriers that hold connections
 }
 
 // Options change what New does.
 type Options struct {
-	Log    *slog.Logger
-	Create bool             // make or migrate the store if need be; else an old or missing one is refused
-	Clock  func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
+	Log        *slog.Logger
+	Partitions int              // of a Postgres store that is yet to be made; see store.CreatePartitioned
+	Create     bool             // make or migrate the store if need be; else an old or missing one is refused
+	Wait       bool             // wait for a database server that does not answer, instead of failing
+	Clock      func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
 }
 
 // New opens the store and makes the engine. Close it when done.
@@ -60,27 +68,30 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, duly.Errorf(duly.Invalid, "not an IANA time zone").At(duly.Place{Field: "lender.timezone"})
 	}
-	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, Inbound: map[string]channel.Inbound{}}
+	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, wake: make(chan struct{}, 1), Inbound: map[string]channel.Inbound{}}
 	deps, err := a.deps()
 	if err != nil {
 		return nil, err
 	}
-	if a.DB, err = open(ctx, c.Store, o.Create); err != nil {
+	if a.DB, err = open(ctx, c.Store, o); err != nil {
 		return nil, err
 	}
-	deps.DB = a.DB
+	deps.DB, deps.Holding = a.DB, engine.NewHolding(time.Now)
 	if deps.Carriers, err = a.carriers(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	a.Engine, err = engine.New(deps, engine.Config{
-		Location: loc, Lender: c.Lender.Name, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
-		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock,
+		Location: loc, Lender: c.Lender.Name, LenderKind: c.Lender.Kind, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
+		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock, Law: c.asLender(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
+
+// Lacking returns the years of holidays that strategies and rules need now or soon, and that nobody has given.
+func (a *App) Lacking(today civil.Date) []civil.Missing { return a.Calendars.Lacking(a.needs, today) }
 
 // Close closes the carriers' connections and then the store.
 func (a *App) Close() error {
@@ -91,11 +102,32 @@ func (a *App) Close() error {
 	return errors.Join(append(errs, a.DB.Close())...)
 }
 
-func open(ctx context.Context, dsn string, create bool) (*store.DB, error) {
-	if create {
-		return store.Create(ctx, dsn)
+// openRetry is the wait between two tries to open a store.
+const openRetry = time.Second
+
+// open opens the store, and waits for it where it should. What will not change by waiting is an error at once.
+func open(ctx context.Context, dsn string, o Options) (*store.DB, error) {
+	how := store.Open
+	if o.Create {
+		how = func(ctx context.Context, dsn string) (*store.DB, error) {
+			return store.CreatePartitioned(ctx, dsn, o.Partitions)
+		}
 	}
-	return store.Open(ctx, dsn)
+	out := &outage{log: o.Log}
+	for {
+		db, err := how(ctx, dsn)
+		if err == nil {
+			out.worked("open")
+			return db, nil
+		}
+		if !o.Wait || !IsPostgres(dsn) || duly.CodeOf(err) != duly.Unavailable {
+			return nil, err
+		}
+		out.failed("open", err)
+		if !pause(ctx, openRetry) {
+			return nil, err
+		}
+	}
 }
 
 // deps loads everything that is not the store: strategies, packs, templates, calendars.
@@ -105,20 +137,55 @@ func (a *App) deps() (engine.Deps, error) {
 	if d.Strategies, err = LoadStrategies(a.Config.Strategies); err != nil {
 		return d, err
 	}
-	if d.Packs, err = LoadPacks(a.Config.Packs); err != nil {
+	if d.Packs, err = a.Config.Law(); err != nil {
 		return d, err
+	}
+	a.Packs = d.Packs
+	a.needs = rule.Calendars(d.Packs)
+	for _, s := range d.Strategies {
+		if s.Calendar != "" && !slices.Contains(a.needs, s.Calendar) {
+			a.needs = append(a.needs, s.Calendar)
+		}
 	}
 	if d.Messages, err = LoadTemplates(a.Config.Templates); err != nil {
 		return d, err
 	}
-	if a.Calendars, err = civil.BuiltIn(); err != nil {
+	if a.Calendars, err = a.Config.Holidays(); err != nil {
 		return d, err
 	}
 	d.Calendars = a.Calendars
-	if a.Config.Calendars == "" {
-		return d, nil
+	return d, nil
+}
+
+// asLender is what rules ask of the lender.
+func (c *Config) asLender() *rule.Lender {
+	l := &rule.Lender{EntityClass: c.Lender.EntityClass, CreditPurchaser: c.Lender.CreditPurchaser, Senders: map[duly.Channel]rule.Identity{}}
+	for ch, s := range c.Senders {
+		l.Senders[ch] = rule.Identity{Number: s.Number, Hidden: s.Hidden, Templates: s.Templates}
 	}
-	return d, a.Calendars.Load(os.DirFS(a.Config.Calendars))
+	return l
+}
+
+// Law loads the rule packs that are configured, with the rules turned on that are.
+func (c *Config) Law() ([]*rule.Pack, error) {
+	packs, err := LoadPacks(c.Packs)
+	if err != nil {
+		return nil, err
+	}
+	if known := rule.Classes(packs); c.Lender.EntityClass != "" && len(known) > 0 && !slices.Contains(known, c.Lender.EntityClass) {
+		return nil, duly.Errorf(duly.Invalid, "no loaded rule knows this class of lender").At(duly.Place{Field: "lender.entity_class"}).
+			WithHint("the classes are %s", strings.Join(known, ", "))
+	}
+	return rule.Enforce(packs, c.Rules.Enforce)
+}
+
+// Holidays loads the calendars that come with Duly and, over them, those that are configured.
+func (c *Config) Holidays() (*civil.Calendars, error) {
+	cals, err := civil.BuiltIn()
+	if err != nil || c.Calendars == "" {
+		return cals, err
+	}
+	return cals, cals.Load(os.DirFS(c.Calendars))
 }
 
 // LoadStrategies loads strategies by shipped name or path, reporting every problem at once.

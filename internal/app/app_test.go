@@ -39,6 +39,14 @@ func TestDefaultWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := a.Engine.Step(t.Context(), time.Now()); duly.CodeOf(err) != duly.Internal {
+		t.Errorf("a step without a lease: got %v, want a defect", err)
+	}
+	leave, err := a.Join(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
 	if _, err := a.Engine.Step(t.Context(), time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)); err != nil {
 		t.Errorf("step: %v", err)
 	}
@@ -105,6 +113,10 @@ func TestNewRefuses(t *testing.T) {
 		{"a strategy that is not shipped", func(c *app.Config) { c.Strategies = []string{"none"} }, duly.NotFound, "", "none"},
 		{"no strategy", func(c *app.Config) { c.Strategies = nil }, duly.Usage, "", "no strategy"},
 		{"a pack that is not shipped", func(c *app.Config) { c.Packs = []string{"none"} }, duly.NotFound, "", "none"},
+		{"a rule that is none", func(c *app.Config) { c.Rules.Enforce = []string{"cn-mainland/CN-99"} }, duly.NotFound, "", `"cn-mainland/CN-99"`},
+		{"a class of lender that is none", func(c *app.Config) {
+			c.Packs, c.Lender.EntityClass = append(c.Packs, "in-rbi"), "pawnshop"
+		}, duly.Invalid, "lender.entity_class", "commercial_bank"},
 		{"a time zone that is none", func(c *app.Config) { c.Lender.Timezone = "Nowhere" }, duly.Invalid, "lender.timezone", ""},
 	}
 	for _, tt := range tests {

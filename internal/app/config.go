@@ -25,24 +25,33 @@ import (
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/rule"
 )
 
 // Config is the whole configuration, as duly.yaml holds it. Secrets may be given as ${NAME}, which is replaced by the
 // environment variable of that name. Keys that are not known are refused.
 type Config struct {
-	Store      string                   `yaml:"store"`        // a path for SQLite, or postgres://…
-	Listen     string                   `yaml:"listen"`       // of the HTTP API
-	APIToken   string                   `yaml:"api_token"`    // needed of every caller; may be empty only on loopback
-	Lender     Lender                   `yaml:"lender"`       // who lends
-	Strategies []string                 `yaml:"strategies"`   // names of shipped ones, or paths of files; the first that applies to a person serves them
-	Packs      []string                 `yaml:"packs"`        // names of shipped rule packs, or paths of folders
-	Templates  string                   `yaml:"templates"`    // a folder of templates; "" for the shipped ones
-	Calendars  string                   `yaml:"calendars"`    // a folder of holiday files that replace shipped years; "" for none
-	FeedMaxAge Duration                 `yaml:"feed_max_age"` // payments known less far back than this, or nothing is sent
-	Lease      Duration                 `yaml:"lease"`        // a try without an answer after this is in doubt
-	Tick       Duration                 `yaml:"tick"`         // how often `duly serve` steps
-	Workers    int                      `yaml:"workers"`      // messages on the way to carriers at one time
-	Carriers   map[string]CarrierConfig `yaml:"carriers"`     // by a name of the operator's choice
+	Store      string                        `yaml:"store"`        // a path for SQLite, or postgres://…
+	Listen     string                        `yaml:"listen"`       // of the HTTP API
+	APIToken   string                        `yaml:"api_token"`    // needed of every caller; may be empty only on loopback
+	Lender     Lender                        `yaml:"lender"`       // who lends
+	Strategies []string                      `yaml:"strategies"`   // names of shipped ones, or paths of files; the first that applies to a person serves them
+	Packs      []string                      `yaml:"packs"`        // names of shipped rule packs, or paths of folders
+	Rules      Rules                         `yaml:"rules"`        // what of the packs acts
+	Senders    map[duly.Channel]SenderConfig `yaml:"senders"`      // numbers and registrations that rules ask for, by channel
+	Templates  string                        `yaml:"templates"`    // a folder of templates; "" for the shipped ones
+	Calendars  string                        `yaml:"calendars"`    // a folder of holiday files that replace shipped years; "" for none
+	FeedMaxAge Duration                      `yaml:"feed_max_age"` // payments known less far back than this, or nothing is sent
+	Lease      Duration                      `yaml:"lease"`        // a try without an answer after this is in doubt
+	Tick       Duration                      `yaml:"tick"`         // how often `duly serve` steps
+	Workers    int                           `yaml:"workers"`      // messages on the way to carriers at one time
+	Node       NodeConfig                    `yaml:"node"`         // of this process among others over the store
+	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
+}
+
+// Rules is what the operator says of rules by name.
+type Rules struct {
+	Enforce []string `yaml:"enforce"` // PACK/RULE: rules that would run in shadow, and are to act
 }
 
 // Lender is who lends, as borrowers and calendars know them.
@@ -50,6 +59,17 @@ type Lender struct {
 	Name         string `yaml:"name"`
 	ServicePhone string `yaml:"service_phone"`
 	Timezone     string `yaml:"timezone"` // IANA name: when the lender's day begins
+	Kind         string `yaml:"kind"`     // bank, card_issuer, …: which duties of the law it has; "" is not known
+
+	EntityClass     string `yaml:"entity_class"`     // where duties begin by class of lender: commercial_bank, …
+	CreditPurchaser bool   `yaml:"credit_purchaser"` // the credit was bought
+}
+
+// SenderConfig is from whom a channel's contacts come, where rules ask for it.
+type SenderConfig struct {
+	Number    string            `yaml:"number"`    // the number or header that borrowers see
+	Hidden    bool              `yaml:"hidden"`    // the number is withheld
+	Templates map[string]string `yaml:"templates"` // registrations with the carrier, by name of the template
 }
 
 // CarrierConfig is one carrier: the channels it serves, and exactly one of the kinds.
@@ -96,6 +116,7 @@ func Default() Config {
 		Lender:     Lender{Name: "示例消金", ServicePhone: "95000", Timezone: "Asia/Shanghai"},
 		Strategies: []string{"consumer-cn"}, Packs: []string{"policy-default", "cn-mainland"},
 		FeedMaxAge: Duration(26 * time.Hour), Lease: Duration(2 * time.Minute), Tick: Duration(5 * time.Second), Workers: 64,
+		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
 		Carriers: map[string]CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{}}},
 	}
 }
@@ -246,6 +267,9 @@ func (c *Config) check(path string) error {
 	if _, err := time.LoadLocation(c.Lender.Timezone); err != nil || c.Lender.Timezone == "" {
 		bad("lender.timezone", "not an IANA time zone such as Asia/Shanghai")
 	}
+	if k := c.Lender.Kind; k != "" && !rule.KnownLender(k) {
+		bad("lender.kind", "not a sort of lender: %s", strings.Join(rule.LenderKinds(), ", "))
+	}
 	if c.Lender.Name == "" {
 		bad("lender.name", "the lender's name is missing; messages are signed with it")
 	}
@@ -260,8 +284,16 @@ func (c *Config) check(path string) error {
 			bad(d.field, "not above zero")
 		}
 	}
+	if d := time.Duration(c.Node.Lease); d < nodeLeaseMin || d > nodeLeaseMax {
+		bad("node.lease", "not from %s to %s", nodeLeaseMin, nodeLeaseMax)
+	}
 	if c.APIToken == "" && !loopback(c.Listen) {
 		bad("api_token", "needed where listen is not a loopback address")
+	}
+	for _, ch := range slices.Sorted(maps.Keys(c.Senders)) {
+		if !ch.Known() {
+			bad("senders."+string(ch), "unknown channel")
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Carriers)) {
 		k := c.Carriers[name]

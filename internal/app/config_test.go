@@ -66,10 +66,13 @@ func TestConfigErrors(t *testing.T) {
 		{"no kind", "carriers:\n  a: {channels: [sms]}\n", 0, []string{"carriers.a"}, "exactly one"},
 		{"two kinds", "carriers:\n  a: {sandbox: {}, smtp: {host: x}}\n", 0, []string{"carriers.a"}, "it has 2"},
 		{"unknown channel", "carriers:\n  a: {channels: [pigeon], sandbox: {}}\n", 0, []string{"carriers.a.channels"}, "pigeon"},
+		{"a sender of an unknown channel", "senders: {pigeon: {number: \"1\"}}\n", 0, []string{"senders.pigeon"}, "unknown channel"},
+		{"an unknown key of rules", "rules: {enforced: [a]}\n", 1, nil, "enforced"},
 		{"open without a token", "listen: 0.0.0.0:8383\n", 0, []string{"api_token"}, "loopback"},
 		{"open on all without a token", "listen: :8383\n", 0, []string{"api_token"}, "loopback"},
 		{"no time zone", "lender: {timezone: Shanghai}\n", 0, []string{"lender.timezone"}, "IANA"},
 		{"no workers", "workers: 0\n", 0, []string{"workers"}, "4096"},
+		{"no sort of lender", "lender: {kind: pawnbroker}\n", 0, []string{"lender.kind"}, "consumer_finance"},
 		{"all at once", "workers: 5000\nlease: -1s\nlender: {name: \"\", timezone: \"\"}\ncarriers:\n  b: {}\n  a: {}\n", 0,
 			[]string{"lender.timezone", "lender.name", "workers", "lease", "carriers.a", "carriers.b"}, ""},
 	}

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/web/api"
 )
 
@@ -15,8 +17,9 @@ import (
 // are waited for as long as their carriers' time-outs.
 const drainTimeout = 45 * time.Second
 
-// Serve steps the engine and answers the HTTP API until ctx ends. Then it drains: it claims nothing more, waits for what
-// has been handed to carriers, stores the answers, and returns. ready, if not nil, is told the address it listens on.
+// Serve joins the nodes of the store, steps the engine over the buckets that fall to it, and answers the HTTP API until ctx
+// ends. Then it drains: it claims nothing more, waits for what has been handed to carriers, stores the answers, gives its
+// buckets up, and returns. ready, if not nil, is told the address it listens on.
 func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 	if a.Config.APIToken == "" && !loopback(a.Config.Listen) { // --listen may have changed what the file was checked for
 		return duly.Errorf(duly.Refused, "without an api_token the API listens on a loopback address only").
@@ -27,39 +30,100 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 		return duly.Errorf(duly.Unavailable, "cannot listen on %s: the address is in use or not allowed", a.Config.Listen).
 			WithHint("set listen in the configuration, or --listen")
 	}
-	h := api.New(api.Deps{Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Token: a.Config.APIToken, Log: a.Log, Now: time.Now})
+	h := api.New(api.Deps{
+		Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
+	})
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
+	out := &outage{log: a.Log}
+	k := a.keeper("")
+	a.beat(ctx, k, out)
+	stopped := a.keep(k, out)
 	if ready != nil {
 		ready(ln.Addr().String())
 	}
 	a.warnCalendars()
-	err = a.loop(ctx, h, served)
+	err = a.loop(ctx, h, out, served)
+	stopped()
+	if left := a.leave(ctx, k); left != nil {
+		a.Log.Warn("the buckets could not be given up; others take them when the lease ends", "error", left)
+	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	return errors.Join(err, srv.Shutdown(stop))
 }
 
+// leaveLimit is how long a stop waits for the store to take the buckets back.
+const leaveLimit = 5 * time.Second
+
+func (a *App) leave(ctx context.Context, k *engine.Keeper) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), leaveLimit, errSilent)
+	defer cancel()
+	return k.Leave(ctx)
+}
+
+// step steps the engine once, until it is done or given up.
+func (a *App) step(ctx context.Context) (engine.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.mu.Lock()
+	a.abandon = cancel
+	a.mu.Unlock()
+	r, err := a.Engine.Step(ctx, time.Now().UTC())
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		err = fmt.Errorf("%w: %w", errSilent, err) // the driver only says that it was told to stop
+	}
+	return r, err
+}
+
+// giveUp ends the step under way. It reports whether there are steps at all.
+func (a *App) giveUp() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.abandon == nil {
+		return false
+	}
+	a.abandon(errSilent)
+	return true
+}
+
+// gained has the engine step at once.
+func (a *App) gained() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
 // loop steps the engine until ctx ends or the API fails.
-func (a *App) loop(ctx context.Context, h *api.Handler, served <-chan error) error {
+func (a *App) loop(ctx context.Context, h *api.Handler, out *outage, served <-chan error) error {
 	tick := time.NewTicker(time.Duration(a.Config.Tick))
 	defer tick.Stop()
+	told := "" // the last failure that the log holds
 	for {
-		r, err := a.Engine.Step(ctx, time.Now().UTC())
+		r, err := a.step(ctx)
 		switch {
 		case ctx.Err() != nil:
 			if err != nil && !errors.Is(err, context.Canceled) {
 				a.Log.Warn("the last step ended early; what it left open will be in doubt when its lease ends", "error", err)
 			}
 			return nil
+		case duly.CodeOf(err) == duly.Unavailable || errors.Is(err, errSilent):
+			h.Stepped(r, err)
+			out.failed("step", err)
 		case err != nil:
 			h.Stepped(r, err)
-			a.Log.Error("step ended early; nothing is sent until one succeeds", "error", err)
+			if told != err.Error() { // once, not at every tick
+				told = err.Error()
+				a.Log.Error("step ended early; nothing is sent until one succeeds", "error", err)
+			}
 		default:
 			h.Stepped(r, nil)
+			out.worked("step")
+			told = ""
 		}
 		if r.More && err == nil {
 			continue
@@ -71,12 +135,13 @@ func (a *App) loop(ctx context.Context, h *api.Handler, served <-chan error) err
 			return err
 		case <-tick.C:
 		case <-h.Wake():
+		case <-a.wake:
 		}
 	}
 }
 
 func (a *App) warnCalendars() {
-	for _, m := range a.Calendars.Warnings(a.Engine.Today(time.Now())) {
-		a.Log.Warn("a holiday calendar is missing; steps that need it will be blocked", "calendar", m.Calendar, "year", m.Year)
+	for _, m := range a.Lacking(a.Engine.Today(time.Now())) {
+		a.Log.Warn("a holiday calendar is missing; steps and rules that need it will block", "calendar", m.Calendar, "year", m.Year)
 	}
 }

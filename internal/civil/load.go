@@ -42,13 +42,21 @@ func NewCalendars(cs ...*Calendar) *Calendars {
 	return s
 }
 
-// BuiltIn returns the calendars that come with Duly: CN, mainland China from 2007 on.
+// BuiltIn returns the calendars that come with Duly: CN, mainland China from 2007 on, and those that follow from law:
+// BR, CO, GB, MX and US, the federal holidays.
 func BuiltIn() (*Calendars, error) {
 	sub, err := fs.Sub(holiday, "holiday")
 	if err != nil {
 		return nil, fmt.Errorf("built-in calendars: %w", err)
 	}
-	return LoadCalendars(sub)
+	s, err := LoadCalendars(sub)
+	if err != nil {
+		return nil, err
+	}
+	for name, rules := range holidayRules {
+		s.byName[name] = ruledCalendar(name, rules)
+	}
+	return s, nil
 }
 
 // LoadCalendars reads a folder that has a sub-folder for each calendar, named as it in lower case, with a file for each
@@ -135,7 +143,7 @@ func (s *Calendars) put(name string, n *notice) {
 		c = newCalendar(name)
 		s.byName[name] = c
 	}
-	c.spills = true
+	c.spills = c.spills || name == "CN" || n.beside()
 	delete(c.notices, n.Year)
 	if len(n.days) > 0 {
 		c.notices[n.Year] = n.days
@@ -148,6 +156,21 @@ func (s *Calendars) Warnings(today Date) []Missing {
 	var out []Missing
 	for _, name := range s.Names() {
 		out = append(out, s.byName[name].Warnings(today)...)
+	}
+	return out
+}
+
+// Lacking returns what those of the calendars named that are not there at all lack today, and what Warnings does of the
+// others.
+func (s *Calendars) Lacking(names []string, today Date) []Missing {
+	var out []Missing
+	for _, name := range names {
+		name = strings.ToUpper(name)
+		if c, ok := s.Get(name); ok {
+			out = append(out, c.Warnings(today)...)
+			continue
+		}
+		out = append(out, Missing{Calendar: name, Year: today.Year(), From: On(today.Year(), time.January, 1)})
 	}
 	return out
 }
@@ -194,6 +217,16 @@ func readNotice(r io.Reader) (*notice, error) {
 		}
 	}
 	return n, nil
+}
+
+// beside reports whether the notice speaks of days of the years beside its own.
+func (n *notice) beside() bool {
+	for d := range n.days {
+		if d.Year() != n.Year {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *notice) take(d noticeDay) error {

@@ -16,7 +16,9 @@ type Applied struct {
 	Settled   int               // instalments that became settled
 	Reopened  int               // instalments that a reversal opened again
 	Stopped   int               // contacts cancelled because what they were about is paid
+	Replies   int               // taken in, each with its Meaning
 	Unsettled int               // borrowers whose payments do not fit their loans: held until a person looks
+	elsewhere bool              // contacts of these borrowers are claimed by another process, whose fence is out of reach
 }
 
 // Count returns how many of the facts ended as r.
@@ -34,48 +36,95 @@ func (a *Applied) Count(r store.PutResult) int {
 // what they settle is cancelled in the same transaction: after Apply has returned nothing about it is sent. Facts without
 // an owner are found theirs by their loan. What is wrong with a fact is in Results; an error means nothing was applied.
 func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (Applied, error) {
+	if err := e.replyOwners(ctx, facts); err != nil {
+		return Applied{}, err
+	}
 	if err := e.resolveOwners(ctx, facts); err != nil {
 		return Applied{}, err
 	}
-	parcel, err := store.NewParcel(facts)
+	p, err := parcel(facts)
 	if err != nil {
 		return Applied{}, err
 	}
 	var out Applied
-	err = e.db.Update(ctx, now, parcel.Buckets(), func(tx *store.Tx) error {
-		out, err = e.applyParcel(tx, actor, parcel, true)
+	err = e.db.Update(ctx, now, p.Buckets(), func(tx *store.Tx) error {
+		out, err = e.applyParcel(tx, actor, p, true)
 		return err
 	})
+	if err == nil {
+		e.settleElsewhere(ctx, &out)
+	}
 	return out, err
+}
+
+// settleElsewhere waits, once facts are committed, until no other process can begin to send without having seen them: each
+// reads a claim again that is older than claimAgeMax, and every claim that was made before the commit is by then. It goes by
+// how long things take, not by what any clock shows.
+func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
+	if !a.elsewhere {
+		return
+	}
+	wait := time.NewTimer(claimAgeMax + claimAgeMax/4)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wait.C:
+	}
+}
+
+// claimedElsewhere reports whether contacts of borrowers are claimed in a bucket that is not this process's.
+func (e *Engine) claimedElsewhere(tx *store.Tx, bucket int, ids []duly.BorrowerID) (bool, error) {
+	if len(ids) == 0 || len(e.holding.Mine([]int{bucket})) > 0 {
+		return false, nil
+	}
+	open, err := tx.OpenContacts(bucket, unique(ids))
+	return slices.ContainsFunc(open, func(c duly.Contact) bool { return c.State == duly.Claimed }), err
+}
+
+// parcel makes facts ready to be put: what the engine adds of its own to one is part of it.
+func parcel(facts []duly.Fact) (*store.Parcel, error) {
+	urgentCases(facts)
+	return store.NewParcel(facts)
 }
 
 // apply is Apply inside a transaction.
 func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
-	parcel, err := store.NewParcel(facts)
+	p, err := parcel(facts)
 	if err != nil {
 		return Applied{}, err
 	}
-	return e.applyParcel(tx, actor, parcel, single)
+	return e.applyParcel(tx, actor, p, single)
 }
 
 // applyParcel is apply for facts made ready. Single facts make their persons dirty, so that the plan looks at them again;
 // bulk facts make whole buckets due for planning.
 func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, single bool) (Applied, error) {
+	facts := parcel.Facts
 	results, err := tx.PutParcel(parcel)
 	if err != nil {
 		return Applied{}, err
 	}
+	if err := e.applyCases(tx, actor, facts, results); err != nil {
+		return Applied{}, err
+	}
 	out := Applied{Results: results}
+	if err := e.applyReplies(tx, facts, results, &out); err != nil {
+		return Applied{}, err
+	}
 	settle, touched, dirty := map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}, map[int][]duly.BorrowerID{}
-	owed := map[int][]duly.BorrowerID{} // who has new loans or instalments, which earlier payments may settle
+	owed := map[int][]duly.BorrowerID{}  // who has new loans or instalments, which earlier payments may settle
+	stops := map[int][]duly.BorrowerID{} // whose contacts these facts may stop: not what is new of a book
 	applied := map[duly.FactKind]int{}
-	for i, f := range parcel.Facts {
+	for i, f := range facts {
 		if results[i] != store.Added && results[i] != store.Changed {
 			continue
 		}
 		applied[f.FactKind()]++
 		b, _ := parcel.Bucket(i)
 		push(touched, b, f.Owner())
+		if results[i] == store.Changed || !ofBook(f.FactKind()) {
+			push(stops, b, f.Owner())
+		}
 		switch f.FactKind() {
 		case duly.FactPayment: // settle finds out whether the plan has something to look at
 			push(settle, b, f.Owner())
@@ -90,6 +139,12 @@ func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, s
 		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch:
 			push(dirty, b, f.Owner())
 			e.fence.stop(f.Owner())
+		case duly.FactReply: // what it stops is a fact of its own
+		case duly.FactCase: // a crisis holds its borrower; no other case changes what is planned
+			if c, ok := f.(*duly.Case); ok && c.Kind == duly.CaseCrisis {
+				push(dirty, b, f.Owner())
+				e.fence.stop(f.Owner())
+			}
 		}
 	}
 	payers, err := tx.Payers(owed)
@@ -101,6 +156,11 @@ func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, s
 	}
 	for _, b := range sortedKeys(touched) {
 		touched[b] = unique(touched[b])
+		elsewhere, err := e.claimedElsewhere(tx, b, stops[b])
+		if err != nil {
+			return Applied{}, err
+		}
+		out.elsewhere = out.elsewhere || elsewhere
 		if ids := unique(settle[b]); len(ids) > 0 {
 			again, err := e.settle(tx, b, ids, &out)
 			if err != nil {
@@ -121,6 +181,16 @@ func push(m map[int][]duly.BorrowerID, bucket int, id duly.BorrowerID) {
 	if ids := m[bucket]; len(ids) == 0 || ids[len(ids)-1] != id {
 		m[bucket] = append(ids, id)
 	}
+}
+
+// ofBook reports whether facts of the kind are those of a loan book rather than things that happen.
+func ofBook(k duly.FactKind) bool {
+	switch k {
+	case duly.FactBorrower, duly.FactPoint, duly.FactLoan, duly.FactInstallment:
+		return true
+	case duly.FactPayment, duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactTouch:
+	}
+	return false
 }
 
 // markDirty has persons planned again, or for bulk facts their whole bucket.
@@ -280,6 +350,10 @@ func (e *Engine) resolveOwners(ctx context.Context, facts []duly.Fact) error {
 			f.BorrowerID = owner
 		case *duly.Touch:
 			f.BorrowerID = owner
+		case *duly.Case:
+			f.BorrowerID = owner
+		case *duly.Reply:
+			f.BorrowerID = owner
 		}
 	}
 	return nil
@@ -301,6 +375,10 @@ func loanOf(f duly.Fact) duly.LoanID {
 	case *duly.OptOut:
 		return f.LoanID
 	case *duly.Touch:
+		return f.LoanID
+	case *duly.Case:
+		return f.LoanID
+	case *duly.Reply:
 		return f.LoanID
 	}
 	return ""

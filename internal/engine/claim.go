@@ -24,35 +24,71 @@ type job struct {
 	language  string
 	carrier   channel.Sender
 	claimedAt time.Time // by the engine's clock, for the recheck of a claim that waited
+	epoch     int64     // of the bucket's lease under which it was claimed
+	known     uint64    // what stood in the way of a contact, or might have; see restraints
 }
 
 // claim takes contacts of buckets that are due. In one transaction it reads the ledger, the holds and the contact
 // history anew, asks the gate with authority, and writes for each contact that may go the attempt that is about to be
-// made. Whatever may not go is deferred, blocked or cancelled with its reasons. The attempts it returns are committed.
+// made. Whatever may not go is deferred, blocked or cancelled with its reasons. The attempts it returns are committed. In
+// buckets that the store knows to be another node's by now, it claims nothing.
 func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit int) ([]job, DispatchReport, error) {
 	var jobs []job
 	var seen DispatchReport
+	complete := false // only the commit may have failed
 	err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 		e.dropClaims(jobs) // of a try that the store had to repeat
-		jobs, seen = nil, DispatchReport{}
-		due, err := tx.DueContacts(group, tx.Now(), limit)
-		if err != nil || len(due) == 0 {
+		jobs, seen, complete = nil, DispatchReport{}, false
+		epochs, err := e.tenure(tx, group)
+		if err != nil {
 			return err
 		}
-		seen.Due, seen.More = len(due), len(due) == limit
-		if jobs, err = e.judge(tx, due, &seen); err != nil {
+		if jobs, err = e.claimDue(tx, epochs, limit, &seen); err != nil {
 			return err
 		}
 		for i := range jobs {
-			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID)
+			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID, jobs[i].epoch)
 		}
+		complete = true
 		return nil
 	})
 	if err != nil {
 		e.dropClaims(jobs)
+		if complete { // it may be on record: then it is taken back as soon as the store answers, and is not left in doubt
+			for _, j := range jobs {
+				e.late.add(answer{job: j, recalled: true})
+			}
+		}
 		return nil, seen, err
 	}
 	return jobs, seen, nil
+}
+
+// tenure returns the epochs of those of the buckets that may be claimed from: this process believes that it holds them,
+// and the store says so in the transaction itself. What it no longer holds it drops.
+func (e *Engine) tenure(tx *store.Tx, group []int) (map[int]int64, error) {
+	if e.holding == nil {
+		all := make(map[int]int64, len(group))
+		for _, b := range group {
+			all[b] = 0
+		}
+		return all, nil
+	}
+	node, epochs := e.holding.tenure(group)
+	if len(epochs) == 0 {
+		return nil, nil
+	}
+	held, err := tx.Leased(node, sortedKeys(epochs))
+	if err != nil {
+		return nil, err
+	}
+	for b, epoch := range epochs {
+		if held[b] != epoch {
+			e.holding.drop([]int{b})
+			delete(epochs, b)
+		}
+	}
+	return epochs, nil
 }
 
 func (e *Engine) dropClaims(jobs []job) {
@@ -61,8 +97,21 @@ func (e *Engine) dropClaims(jobs []job) {
 	}
 }
 
+// claimDue claims what is due in the buckets that may be claimed from.
+func (e *Engine) claimDue(tx *store.Tx, epochs map[int]int64, limit int, seen *DispatchReport) ([]job, error) {
+	if len(epochs) == 0 {
+		return nil, nil
+	}
+	due, err := tx.DueContacts(sortedKeys(epochs), tx.Now(), limit)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	seen.Due, seen.More = len(due), len(due) == limit
+	return e.judge(tx, due, epochs, seen)
+}
+
 // judge decides contacts that are due, bucket by bucket, and writes what was decided.
-func (e *Engine) judge(tx *store.Tx, due []duly.Contact, seen *DispatchReport) ([]job, error) {
+func (e *Engine) judge(tx *store.Tx, due []duly.Contact, epochs map[int]int64, seen *DispatchReport) ([]job, error) {
 	feedAt, err := tx.FeedAt(FeedPayments)
 	if err != nil {
 		return nil, err
@@ -71,7 +120,7 @@ func (e *Engine) judge(tx *store.Tx, due []duly.Contact, seen *DispatchReport) (
 	for i := range due {
 		ids[i] = due[i].BorrowerID
 	}
-	persons, err := tx.PersonsOf(unique(ids), tx.Now().AddDate(0, 0, -historyDays))
+	persons, err := tx.PersonsOf(unique(ids), e.since(tx.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +135,7 @@ func (e *Engine) judge(tx *store.Tx, due []duly.Contact, seen *DispatchReport) (
 		for n < len(due) && due[n].BorrowerID.Bucket() == bucket {
 			n++
 		}
-		c := &claimer{e: e, tx: tx, bucket: bucket, now: tx.Now(), feedAt: feedAt, seen: seen}
+		c := &claimer{e: e, tx: tx, bucket: bucket, epoch: epochs[bucket], now: tx.Now(), feedAt: feedAt, seen: seen}
 		if c.state, err = tx.Bucket(bucket); err != nil {
 			return nil, err
 		}
@@ -121,6 +170,7 @@ type claimer struct {
 	e      *Engine
 	tx     *store.Tx
 	bucket int
+	epoch  int64
 	now    time.Time
 	feedAt time.Time
 	state  store.Bucket
@@ -151,8 +201,8 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Blocked, "no_carrier")
 	case point == nil || point.State != duly.PointActive:
 		c.end(contact, duly.Blocked, "no_contact_point")
-	case !c.clockOK():
-		c.postpone(contact, c.now.Add(clockRetry), "clock_or_data_not_trustworthy")
+	case !c.e.clockOK(c.state, p, c.now):
+		c.postpone(contact, c.now.Add(clockRetry), codeClock)
 	default:
 		if until := c.e.breaker.resting(carrier.Name(), c.now); !until.IsZero() {
 			c.postpone(contact, until, "carrier_resting")
@@ -169,14 +219,13 @@ const clockRetry = time.Minute
 // clockOK reports whether the clock is not behind what is on record: a clock that was set back, or a store that another
 // machine with a faster clock writes to, would make every window and cap a guess. A step has one now for long; facts that
 // came in since it began are later than it, and no fault of the clock's.
-func (c *claimer) clockOK() bool {
-	now := c.now
-	if c.e.cfg.Clock != nil {
-		if t := c.e.cfg.Clock(); t.After(now) {
+func (e *Engine) clockOK(state store.Bucket, p *duly.Person, now time.Time) bool {
+	if e.cfg.Clock != nil {
+		if t := e.cfg.Clock(); t.After(now) {
 			now = t
 		}
 	}
-	return !c.state.ChangedAt.After(now)
+	return !state.ChangedAt.After(now) && !p.LatestEvent().After(now)
 }
 
 // goneBecause says why none of a contact's items is left: paid, or something about them changed.
@@ -227,6 +276,7 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 		AmountDue: amountDue(contact), Text: words.Text, Actor: rule.Actor{Type: "system"}, Calendars: c.e.calendars,
 		FeedAt: c.feedAt, FeedMaxAge: c.e.cfg.FeedMaxAge, ClockOK: true, // judge has seen to it
 	}
+	c.e.cfg.Law.Tell(facts)
 	contact.Decision = gate.Check(facts, l.rules)
 	switch contact.Decision.Verdict {
 	case duly.Allow:
@@ -264,7 +314,7 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		},
 		ClaimedAt: c.now, LeaseUntil: c.now.Add(c.e.cfg.Lease),
 	}
-	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier}
+	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
 	if c.e.cfg.Clock != nil {
 		j.claimedAt = c.e.cfg.Clock()
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -27,6 +29,8 @@ type DispatchReport struct {
 	Recalled int // stopped between claim and sending
 	Expired  int // planned contacts whose time had passed
 	Lapsed   int // tries of an earlier run whose lease ended without an answer: now in doubt
+	Unknown  int // reservations of contacts outside Duly whose slot ran out: not known whether they were made
+	Late     int // answers of earlier dispatches that could be stored only now
 	More     bool
 }
 
@@ -40,6 +44,8 @@ func (r *DispatchReport) add(o DispatchReport) {
 	r.Recalled += o.Recalled
 	r.Expired += o.Expired
 	r.Lapsed += o.Lapsed
+	r.Unknown += o.Unknown
+	r.Late += o.Late
 	r.More = r.More || o.More
 	for k, n := range o.Held {
 		r.hold(k, n)
@@ -60,14 +66,23 @@ func (r *DispatchReport) held(_ duly.ContactState, reason string) { r.hold(reaso
 // stopped by another process. Tries that an earlier run left open are put in doubt first, never sent again.
 func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, error) {
 	var r DispatchReport
+	if err := e.holding.joined(); err != nil {
+		return r, err
+	}
+	if err := e.storeLate(ctx, now, &r); err != nil {
+		return r, err
+	}
 	if err := e.lapse(ctx, now, &r); err != nil {
 		return r, err
 	}
 	if err := e.expire(ctx, now, &r); err != nil {
 		return r, err
 	}
+	if err := e.overrunAll(ctx, now, &r); err != nil {
+		return r, err
+	}
 	buckets, err := e.db.DueBuckets(ctx, now)
-	if err != nil || len(buckets) == 0 {
+	if buckets = e.holding.Mine(buckets); err != nil || len(buckets) == 0 {
 		return r, err
 	}
 	p := newPipeline(ctx, e, now)
@@ -86,7 +101,8 @@ type pipeline struct {
 	storer  sync.WaitGroup
 	under   chan int // how many answers were stored, each time some were
 	way     int      // claimed and not stored; of claimAll alone
-	err     error
+	err     error    // of the storer alone
+	failed  atomic.Bool
 	report  DispatchReport // of the storer alone
 }
 
@@ -108,6 +124,8 @@ const claimBucketsMin = 8
 const (
 	answersMax = 256
 	answerWait = 10 * time.Millisecond
+	// finishLimit is how long the store may take to take them.
+	finishLimit = 30 * time.Second
 )
 
 func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
@@ -126,12 +144,15 @@ func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
 func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchReport) error {
 	sent, size := 0, claimBucketsMin
 	for len(buckets) > 0 {
-		// Draining, claim no more: what is claimed is finished.
-		if ctx.Err() != nil || sent >= dispatchMax {
+		// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored.
+		if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax {
 			r.More = true
 			return nil
 		}
 		p.clear()
+		if buckets = p.e.holding.Mine(buckets); len(buckets) == 0 {
+			break
+		}
 		group := p.e.db.Groups(buckets)[0]
 		group = group[:min(size, len(group))]
 		jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
@@ -176,17 +197,25 @@ func (p *pipeline) wait(r *DispatchReport) error {
 }
 
 // store gathers answers and writes them. It goes on after a failure of the store, so that no sender waits for ever; what
-// could not be stored stays open and comes to be in doubt when its lease ends.
+// could not be stored is kept for the next dispatch, and comes to be in doubt if this process ends before.
 func (p *pipeline) store() {
 	batch := make([]answer, 0, answersMax)
 	flush := func() {
 		if len(batch) == 0 {
 			return
 		}
-		// The answers are facts that must be written even while the process drains.
-		if err := p.e.finish(context.Background(), p.e.fresh(p.now), batch, &p.report); err != nil && p.err == nil {
-			p.err = fmt.Errorf("store answers: %w", err)
+		// The answers are facts that must be written even while the process drains. A store that has failed once is not
+		// waited for again by every batch.
+		failed, err := batch, p.err
+		if err == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), finishLimit)
+			if failed, err = p.e.finish(ctx, p.e.fresh(p.now), batch, &p.report); err != nil {
+				p.err = fmt.Errorf("store answers: %w", err)
+			}
+			cancel()
 		}
+		p.e.late.add(failed...)
+		p.failed.Store(p.err != nil)
 		p.under <- len(batch)
 		batch = batch[:0]
 	}
@@ -264,7 +293,8 @@ func (e *Engine) waited(j job) bool {
 	return e.cfg.Clock != nil && e.cfg.Clock().Sub(j.claimedAt) > claimAgeMax
 }
 
-// stillClaimed reads the contact and the ledger once more: it must be claimed still, and every item of it owed as it was.
+// stillClaimed reads the contact and its person once more: it must be claimed still, every item of it owed as it was, and
+// nothing changed that may stand in its way.
 func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
 	owed := false
 	err := e.db.View(ctx, func(tx *store.Tx) error {
@@ -272,14 +302,48 @@ func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
 		if err != nil || c.State != duly.Claimed {
 			return err
 		}
-		persons, err := tx.Persons(c.BorrowerID.Bucket(), []duly.BorrowerID{c.BorrowerID}, j.attempt.ClaimedAt)
+		since := j.attempt.ClaimedAt.AddDate(0, 0, -historyDays)
+		persons, err := tx.Persons(c.BorrowerID.Bucket(), []duly.BorrowerID{c.BorrowerID}, since)
 		if err != nil || len(persons) != 1 {
 			return err
 		}
-		owed = slices.Equal(openItems(j.contact.Items, &persons[0]), j.contact.Items)
+		owed = slices.Equal(openItems(j.contact.Items, &persons[0]), j.contact.Items) && restraints(&persons[0], since) == j.known
 		return nil
 	})
 	return err == nil && owed
+}
+
+// restraints digests what of a person may stand in the way of a contact besides what is owed: holds, refusals, consents,
+// debits, contact points, what the borrower is, and contacts that others made since an instant. Two that are alike mean that
+// nothing came in.
+func restraints(p *duly.Person, since time.Time) uint64 {
+	h := fnv.New64a()
+	add := func(kind duly.FactKind, key, state string, version int64) {
+		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%d\x00", kind, key, state, version)
+	}
+	add(duly.FactBorrower, "", p.Borrower.Tier, p.Borrower.Version)
+	for i := range p.Holds {
+		add(duly.FactHold, p.Holds[i].FactKey(), "", p.Holds[i].Version)
+	}
+	for i := range p.OptOuts {
+		add(duly.FactOptOut, p.OptOuts[i].FactKey(), "", p.OptOuts[i].Version)
+	}
+	for i := range p.Consents {
+		add(duly.FactConsent, p.Consents[i].FactKey(), "", p.Consents[i].Version)
+	}
+	for i := range p.Debits {
+		add(duly.FactDebit, p.Debits[i].FactKey(), string(p.Debits[i].State), p.Debits[i].Version)
+	}
+	for i := range p.Points {
+		add(duly.FactPoint, p.Points[i].FactKey(), string(p.Points[i].State), p.Points[i].Version)
+	}
+	for i := range p.Touches {
+		if p.Touches[i].At.Before(since) {
+			continue
+		}
+		add(duly.FactTouch, p.Touches[i].FactKey(), "", p.Touches[i].Version)
+	}
+	return h.Sum64()
 }
 
 // expire cancels planned contacts whose time has passed.
@@ -288,7 +352,7 @@ func (e *Engine) expire(ctx context.Context, now time.Time, r *DispatchReport) e
 	if err != nil {
 		return err
 	}
-	for _, b := range buckets {
+	for _, b := range e.holding.Mine(buckets) {
 		n := 0
 		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
 			n = 0
@@ -321,7 +385,7 @@ func (e *Engine) lapse(ctx context.Context, now time.Time, r *DispatchReport) er
 	if err != nil {
 		return err
 	}
-	for _, b := range buckets {
+	for _, b := range e.holding.Mine(buckets) {
 		n := 0
 		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
 			n = 0

@@ -29,7 +29,7 @@ import (
 
 // Limits of one step, so that no step runs without end.
 const (
-	historyDays     = 35   // how far back contacts are read for caps and for the plan
+	historyDays     = 35   // how far back persons are read at least; see Engine.since
 	claimMax        = 256  // contacts claimed in one transaction
 	dispatchMax     = 5000 // contacts sent in one Step; the caller steps again while there is more
 	receiptMax      = 2000 // receipts taken from one carrier or one bucket at a time
@@ -40,7 +40,7 @@ const (
 // FeedPayments is the name of the feed whose freshness the payment fence watches.
 const FeedPayments = "payments"
 
-// Deps is what an Engine works with. All are needed but Log.
+// Deps is what an Engine works with. All are needed but Log and Holding.
 type Deps struct {
 	DB         *store.DB
 	Strategies []*strategy.Strategy // the first that applies to a person is theirs
@@ -49,16 +49,19 @@ type Deps struct {
 	Messages   *message.Set
 	Carriers   map[duly.Channel]channel.Sender
 	Log        *slog.Logger
+	Holding    *Holding // what this process may work on; nil: everything
 }
 
 // Config is how an Engine behaves.
 type Config struct {
 	Location     *time.Location // of the lender's calendar: when a day begins
 	Lender       string         // as borrowers know it: signature of messages
+	LenderKind   string         // by the table of inputs of package rule: whose duties it has; "" is not known
 	ServicePhone string         // where borrowers get help
 	FeedMaxAge   time.Duration  // payments older than this stop sending
 	Lease        time.Duration  // a try without an answer after this is in doubt
 	Workers      int            // messages on the way to carriers at one time
+	Law          *rule.Lender   // what rules ask of the lender; nil: nothing is known
 	// Clock tells the time between claiming and sending, for the recheck of a claim that waited. Nil never rechecks,
 	// which is right where time stands still between steps, as in the simulator.
 	Clock func() time.Time
@@ -68,14 +71,19 @@ type Config struct {
 type Engine struct {
 	db         *store.DB
 	strategies []lane
+	packs      []*rule.Pack // for their obligations
 	calendars  *civil.Calendars
 	messages   *message.Set
 	carriers   map[duly.Channel]channel.Sender
 	senders    []channel.Sender // the distinct carriers, by name
 	log        *slog.Logger
 	cfg        Config
+	holding    *Holding
 	fence      *fence
 	breaker    *breaker
+	rules      *rule.Set // the packs alone: for contacts with persons whom no strategy serves
+	history    int       // days back that the rules count contacts; -1: all that ever were
+	late       lateAnswers
 	mu         sync.Mutex // one Step at a time
 }
 
@@ -92,8 +100,8 @@ func New(d Deps, c Config) (*Engine, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		db: d.DB, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
-		fence: newFence(), breaker: newBreaker(),
+		db: d.DB, packs: d.Packs, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
+		holding: d.Holding, fence: newFence(d.Holding), breaker: newBreaker(),
 	}
 	byName := map[string]channel.Sender{}
 	for _, s := range d.Carriers {
@@ -102,6 +110,7 @@ func New(d Deps, c Config) (*Engine, error) {
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		e.senders = append(e.senders, byName[name])
 	}
+	var err error
 	for _, s := range d.Strategies {
 		l, err := newLane(s, d)
 		if err != nil {
@@ -109,10 +118,37 @@ func New(d Deps, c Config) (*Engine, error) {
 		}
 		e.strategies = append(e.strategies, l)
 	}
+	if e.rules, err = rule.NewSet(d.Packs); err != nil {
+		return nil, err
+	}
+	e.history = e.depth()
 	if len(e.strategies) == 0 {
 		return nil, duly.Errorf(duly.Usage, "no strategy is given").WithHint("name one in the configuration under strategies")
 	}
 	return e, nil
+}
+
+// depth is how many days back contacts must be read so that no rule counts too few; -1 for all that ever were.
+func (e *Engine) depth() int {
+	days, ever := e.rules.HistoryDays()
+	for i := range e.strategies {
+		d, all := e.strategies[i].rules.HistoryDays()
+		days, ever = max(days, d), ever || all
+	}
+	if ever {
+		return -1
+	}
+	return max(days, historyDays)
+}
+
+// since is how far back of an instant persons are read: contacts and touches as far as the rules count, the rest for the
+// plan.
+func (e *Engine) since(at time.Time) store.Since {
+	s := store.Since{Facts: at.AddDate(0, 0, -historyDays)}
+	if e.history >= 0 {
+		s.Contacts = at.AddDate(0, 0, -e.history)
+	}
+	return s
 }
 
 func newLane(s *strategy.Strategy, d Deps) (lane, error) {
@@ -174,6 +210,9 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 	r.More = r.Dispatched.More || r.Received.More
 	return r, planErr
 }
+
+// Holding returns what this process may work on; nil is everything.
+func (e *Engine) Holding() *Holding { return e.holding }
 
 // Today returns the lender's day at an instant.
 func (e *Engine) Today(now time.Time) civil.Date { return civil.In(now, e.cfg.Location) }

@@ -65,6 +65,7 @@ type world struct {
 	e   *engine.Engine
 	car *carrier
 	loc *time.Location
+	h   *engine.Holding // of the engines made next; nil holds everything
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
@@ -80,8 +81,8 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	return w
 }
 
-// engine makes an engine over the world's store, with a strategy.
-func (w *world) engine(text string, cfg engine.Config) *engine.Engine {
+// engine makes an engine over the world's store, with a strategy and packs beside those that are shipped.
+func (w *world) engine(text string, cfg engine.Config, own ...*rule.Pack) *engine.Engine {
 	w.t.Helper()
 	packs, err := rule.LoadFS(rulepacks.FS)
 	if err != nil {
@@ -100,7 +101,7 @@ func (w *world) engine(text string, cfg engine.Config) *engine.Engine {
 		w.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Deps{
-		DB: w.db, Strategies: []*strategy.Strategy{s}, Packs: packs, Calendars: cal, Messages: words,
+		DB: w.db, Holding: w.h, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
 		Carriers: map[duly.Channel]channel.Sender{duly.ChannelPush: w.car, duly.ChannelSMS: w.car},
 	}, cfg)
 	if err != nil {
@@ -631,6 +632,50 @@ func TestClockSetBack(t *testing.T) {
 	w.want(who, "today sms planned clock_or_data_not_trustworthy")
 	w.step(w.at(0, "15:30"))
 	w.want(who, "today sms accepted")
+}
+
+// A call or message on record that is later than now is a fault of some clock: nothing is sent until it has passed.
+func TestHistoryLaterThanNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Open(t, "sqlite"))
+	w.apply(w.at(-5, "10:00"), person(who)...)
+	w.step(w.at(0, "00:01"))
+	w.apply(w.at(0, "08:00"), &duly.Touch{BorrowerID: who, ID: "t", Channel: duly.ChannelAgent, Outcome: "no_answer", At: w.at(0, "15:00"), Version: 1})
+	w.step(w.at(0, "12:00"))
+	w.want(who, "today sms planned clock_or_data_not_trustworthy")
+	w.step(w.at(0, "15:30"))
+	w.want(who, "today sms accepted")
+}
+
+// What rules ask of the lender comes from the configuration: in India, words without a registration are not sent as SMS.
+func TestLenderIsTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		law  *rule.Lender
+		want string
+	}{
+		{"nothing known", nil, "today sms blocked dlt_template_missing"},
+		{"another template", &rule.Lender{Senders: map[duly.Channel]rule.Identity{duly.ChannelSMS: {Templates: map[string]string{"due-soon": "1107"}}}},
+			"today sms blocked dlt_template_missing"},
+		{"registered", &rule.Lender{Senders: map[duly.Channel]rule.Identity{duly.ChannelSMS: {Templates: map[string]string{"due-today": "1107"}}}},
+			"today sms accepted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, storetest.Open(t, "sqlite"))
+			w.e = w.engine(ladder, engine.Config{
+				Location: w.loc, Lender: "测试消金", ServicePhone: "95000", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 4, Law: c.law,
+			})
+			facts := person(who)
+			b := facts[0].(*duly.Borrower)
+			b.Country, b.Zones = "IN", []duly.Zone{{Name: "Asia/Kolkata"}}
+			w.apply(w.at(-5, "10:00"), facts...)
+			w.step(w.at(0, "00:01"))
+			w.step(w.at(0, "15:00"))
+			w.want(who, c.want)
+		})
+	}
 }
 
 // A payment in a currency that its loan does not have holds the borrower and lets everyone else's facts in.

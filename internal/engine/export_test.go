@@ -27,3 +27,11 @@ func (e *Engine) RecallTwice(ctx context.Context, now time.Time, bucket int) err
 	}
 	return e.db.Update(ctx, now, group, func(tx *store.Tx) error { return e.finishGroup(tx, group, answers, &r) })
 }
+
+// ClaimBucket claims what is due in a bucket, as Dispatch does before it sends, and sends nothing. It returns how many were
+// claimed.
+func (e *Engine) ClaimBucket(ctx context.Context, now time.Time, bucket int) (int, error) {
+	jobs, _, err := e.claim(ctx, now, []int{bucket}, claimMax)
+	e.dropClaims(jobs)
+	return len(jobs), err
+}

@@ -9,24 +9,31 @@ import (
 
 // fence makes "stop" mean stop within one process. A claim registers its borrower while it holds the bucket's lock; a
 // payment, hold or refusal for that borrower stops the claim while it holds the same lock; a worker asks begin right
-// before the POST. So a POST either began before the payment's transaction committed, or does not begin at all.
+// before the POST. So a POST either began before the payment's transaction committed, or does not begin at all. Nor does
+// it begin where the lease has run out under which it was claimed: by then another node may own the bucket.
 type fence struct {
-	mu     sync.Mutex
-	claims map[duly.BorrowerID]map[duly.AttemptID]*claimMark
+	holding *Holding
+	mu      sync.Mutex
+	claims  map[duly.BorrowerID]map[duly.AttemptID]*claimMark
 }
 
-type claimMark struct{ stopped bool }
+type claimMark struct {
+	epoch   int64 // of the bucket's lease
+	stopped bool
+}
 
-func newFence() *fence { return &fence{claims: map[duly.BorrowerID]map[duly.AttemptID]*claimMark{}} }
+func newFence(h *Holding) *fence {
+	return &fence{holding: h, claims: map[duly.BorrowerID]map[duly.AttemptID]*claimMark{}}
+}
 
 // claim registers an attempt that is about to be sent.
-func (f *fence) claim(b duly.BorrowerID, a duly.AttemptID) {
+func (f *fence) claim(b duly.BorrowerID, a duly.AttemptID, epoch int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.claims[b] == nil {
 		f.claims[b] = map[duly.AttemptID]*claimMark{}
 	}
-	f.claims[b][a] = &claimMark{}
+	f.claims[b][a] = &claimMark{epoch: epoch}
 }
 
 // stop keeps every registered attempt of the borrower from beginning.
@@ -47,7 +54,7 @@ func (f *fence) begin(b duly.BorrowerID, a duly.AttemptID) bool {
 	if len(f.claims[b]) == 0 {
 		delete(f.claims, b)
 	}
-	return m != nil && !m.stopped
+	return m != nil && !m.stopped && f.holding.has(b.Bucket(), m.epoch)
 }
 
 // breaker keeps a carrier at rest after it said that its configuration is wrong or that it is throttled as a whole.

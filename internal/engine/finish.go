@@ -19,13 +19,14 @@ const (
 	carrierRest   = 5 * time.Minute
 )
 
-// finish stores the answers of carriers: the attempts end, the contacts move on.
-func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *DispatchReport) error {
+// finish stores the answers of carriers: the attempts end, the contacts move on. It returns those that it could not store.
+func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *DispatchReport) ([]answer, error) {
 	byBucket := map[int][]*answer{}
 	for i := range batch {
 		b := batch[i].job.contact.BorrowerID.Bucket()
 		byBucket[b] = append(byBucket[b], &batch[i])
 	}
+	var failed []answer
 	var errs []error
 	for _, group := range e.db.Groups(sortedKeys(byBucket)) {
 		var seen DispatchReport
@@ -35,11 +36,16 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 		})
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
+			for _, b := range group {
+				for _, a := range byBucket[b] {
+					failed = append(failed, *a)
+				}
+			}
 			continue
 		}
 		r.add(seen)
 	}
-	return errors.Join(errs...)
+	return failed, errors.Join(errs...)
 }
 
 func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answer, r *DispatchReport) error {

@@ -188,7 +188,7 @@ func (im *importer) hand(ctx context.Context, c chunk) error {
 	c.feed = im.feed
 	if !im.opt.CheckOnly && !slices.ContainsFunc(c.facts, func(f duly.Fact) bool { return f.Owner() == "" }) {
 		var err error
-		if c.parcel, err = store.NewParcel(c.facts); err != nil {
+		if c.parcel, err = parcel(c.facts); err != nil {
 			return err
 		}
 	}
@@ -228,7 +228,7 @@ func (im *importer) apply(ctx context.Context, c *chunk) error {
 	if c.parcel == nil {
 		err := im.e.resolveOwners(ctx, c.facts)
 		if err == nil {
-			c.parcel, err = store.NewParcel(c.facts)
+			c.parcel, err = parcel(c.facts)
 		}
 		if err != nil {
 			return err
@@ -256,6 +256,7 @@ func (im *importer) apply(ctx context.Context, c *chunk) error {
 	if err != nil {
 		return fmt.Errorf("apply rows up to %d: %w", im.report.Rows, err)
 	}
+	im.e.settleElsewhere(ctx, &applied)
 	im.refusedAt = refused
 	im.report.FeedHeld = im.report.FeedHeld || c.last && refused > 0 && !c.feed.IsZero()
 	im.count(c, applied)
@@ -372,6 +373,10 @@ func setVersion(f duly.Fact, v int64) {
 	case *duly.Hold:
 		f.Version = v
 	case *duly.Touch:
+		f.Version = v
+	case *duly.Case:
+		f.Version = v
+	case *duly.Reply:
 		f.Version = v
 	}
 }

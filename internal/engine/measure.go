@@ -14,12 +14,15 @@ const measureMax = 1000
 
 // Measure writes what followed the contacts whose outcome is known by now, once a day and bucket, and returns how many.
 func (e *Engine) Measure(ctx context.Context, now time.Time) (int, error) {
+	if err := e.holding.joined(); err != nil {
+		return 0, err
+	}
 	buckets, err := e.db.MeasureBuckets(ctx, e.Today(now))
 	if err != nil {
 		return 0, err
 	}
 	total := 0
-	for _, group := range e.db.Groups(buckets) {
+	for _, group := range e.db.Groups(e.holding.Mine(buckets)) {
 		n := 0
 		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 			n = 0
@@ -82,5 +85,6 @@ func (e *Engine) Resolve(ctx context.Context, now time.Time, id duly.AttemptID, 
 	if err := e.Accept(ctx, now, []duly.Receipt{rc}, &r); err != nil {
 		return err
 	}
-	return e.applyInbox(ctx, now, &r)
+	b, _ := id.Bucket() // it was found by its id
+	return e.applyBuckets(ctx, now, []int{b}, &r)
 }

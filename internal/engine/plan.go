@@ -41,8 +41,11 @@ const planWorkers = 2
 // changed or whose next rung is due. Planning twice changes nothing.
 func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 	today := e.Today(now)
+	if err := e.holding.joined(); err != nil {
+		return PlanReport{}, err
+	}
 	buckets, err := e.db.PlanBuckets(ctx, today, now)
-	if err != nil {
+	if buckets = e.holding.Mine(buckets); err != nil {
 		return PlanReport{}, err
 	}
 	var (
@@ -66,7 +69,7 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 				group := groups[0]
 				groups = groups[1:]
 				mu.Unlock()
-				r, err := e.planGroup(ctx, now, today, group)
+				r, err := e.planGroup(ctx, now, today, e.holding.Mine(group))
 				mu.Lock()
 				total.add(r)
 				if err != nil && first == nil {
@@ -108,6 +111,9 @@ const planRetries = 8
 // same; the others are decided again.
 func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date, group []int) (PlanReport, error) {
 	var total PlanReport
+	if len(group) == 0 { // they are another node's by now
+		return total, nil
+	}
 	for range planRetries {
 		decided, err := e.decideGroup(ctx, now, today, group)
 		if err != nil {
@@ -211,7 +217,7 @@ func (e *Engine) readGroup(tx *store.Tx, now time.Time, today civil.Date, group 
 		}
 		ids = append(append(ids, due...), waiting...)
 	}
-	persons, err := tx.PersonsOf(unique(ids), now.AddDate(0, 0, -historyDays))
+	persons, err := tx.PersonsOf(unique(ids), e.since(now))
 	for i := range persons {
 		in := at[persons[i].Borrower.ID.Bucket()]
 		in.persons = append(in.persons, persons[i])
@@ -261,7 +267,7 @@ func (e *Engine) next(p *duly.Person, now time.Time, today, through civil.Date, 
 		return plan.Result{Changes: unserved(p), Summary: "No strategy applies to this borrower."}, nil
 	}
 	return plan.Next(&plan.Input{
-		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Location: e.cfg.Location,
+		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Lender: e.cfg.Law, Location: e.cfg.Location,
 		Now: now, PlannedThrough: through, Explain: explain,
 	})
 }

@@ -31,6 +31,9 @@ const queryMax = 50
 // [duly.ContactState.CanBecome] allows.
 func (e *Engine) Receive(ctx context.Context, now time.Time) (ReceiveReport, error) {
 	var r ReceiveReport
+	if err := e.holding.joined(); err != nil {
+		return r, err
+	}
 	for _, s := range e.senders {
 		p, ok := s.(channel.Poller)
 		if !ok {
@@ -111,6 +114,10 @@ func (e *Engine) applyInbox(ctx context.Context, now time.Time, r *ReceiveReport
 	if err != nil {
 		return err
 	}
+	return e.applyBuckets(ctx, now, e.holding.Mine(buckets), r)
+}
+
+func (e *Engine) applyBuckets(ctx context.Context, now time.Time, buckets []int, r *ReceiveReport) error {
 	for _, group := range e.db.Groups(buckets) {
 		var seen ReceiveReport
 		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
@@ -313,6 +320,9 @@ func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) err
 		}
 		var known []duly.Receipt
 		for _, a := range doubts {
+			if b, _ := a.ID.Bucket(); len(e.holding.Mine([]int{b})) == 0 {
+				continue // its owner asks
+			}
 			status, ok, err := q.Query(ctx, a.ID)
 			if err != nil {
 				e.log.Warn("carrier does not answer a query; will try again", "carrier", s.Name(), "error", err)

@@ -100,7 +100,7 @@ func (e *Engine) DryRun(ctx context.Context, now time.Time, day civil.Date) (Vol
 			if day.After(e.Today(now)) {
 				in.state.PlannedThrough = day.Add(-1) // the days until then will have been planned
 			}
-			in.persons, err = tx.Persons(b, ids, at.AddDate(0, 0, -historyDays))
+			in.persons, err = tx.PersonsSince(b, ids, e.since(at))
 			return err
 		})
 		if err != nil {

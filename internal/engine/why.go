@@ -23,8 +23,16 @@ type Explanation struct {
 	Packs      []string          `json:"packs"`
 	FeedAt     time.Time         `json:"payment_feed_at"`
 	Recorded   []Recorded        `json:"recorded"`
+	Replies    []duly.Reply      `json:"replies"` // what the borrower wrote that day, with what was made of it; see Mask
 	Considered []plan.Considered `json:"considered"`
 	Summary    string            `json:"summary"`
+}
+
+// Mask takes out the words that the borrower wrote: they are shown by role only.
+func (x *Explanation) Mask() {
+	for i := range x.Replies {
+		x.Replies[i].Text = ""
+	}
 }
 
 // Recorded is a contact on record, with its tries and what came back.
@@ -40,7 +48,7 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 	var p duly.Person
 	through := day.Add(-1)
 	err := e.db.View(ctx, func(tx *store.Tx) error {
-		persons, err := tx.Persons(id.Bucket(), []duly.BorrowerID{id}, day.Add(-historyDays).At(0, e.cfg.Location))
+		persons, err := tx.PersonsSince(id.Bucket(), []duly.BorrowerID{id}, e.since(day.At(0, e.cfg.Location)))
 		if err != nil {
 			return err
 		}
@@ -56,6 +64,10 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 			through = state.PlannedThrough
 		}
 		if x.FeedAt, err = tx.FeedAt(FeedPayments); err != nil {
+			return err
+		}
+		loc := e.cfg.Location
+		if x.Replies, err = tx.BorrowerReplies(id, day.At(0, loc), day.Add(1).At(0, loc)); err != nil {
 			return err
 		}
 		if x.Recorded, err = recorded(tx, &p, day); err != nil {
@@ -74,7 +86,7 @@ func (e *Engine) Why(ctx context.Context, now time.Time, id duly.BorrowerID, day
 		x.Summary = "No strategy applies to this borrower."
 		return x, nil
 	}
-	x.Strategy, x.Packs = l.Name+"@"+l.Hash, l.rules.IDs()
+	x.Strategy, x.Packs = l.Name+"@"+l.Hash, l.rules.IDsFor(p.Borrower.Country)
 	res, err := e.next(&p, x.AsOf, day, through, true)
 	if err != nil {
 		return x, err

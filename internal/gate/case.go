@@ -1,157 +1,130 @@
 package gate
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/dulyhq/duly"
-	"github.com/dulyhq/duly/internal/civil"
-	"github.com/dulyhq/duly/internal/money"
 	"github.com/dulyhq/duly/internal/rule"
 )
 
 // Limits of a file of cases.
 const (
-	MaxCaseBytes = 1 << 20
+	MaxCaseBytes = 4 << 20
 	MaxCases     = 5000
 )
 
-// Case is one question with the answer that it must get: how a rule pack is tested. Times are written as RFC 3339 with
-// an offset, amounts in minor units.
+// TypeContact is the type of the cases that ask the gate about a contact.
+const TypeContact = "contact_decision"
+
+// Case is one question with the answer that it must get: how a rule pack is tested. Cases are JSON or YAML; docs/rules.md
+// tells what they hold. Times are written as RFC 3339 with an offset, amounts as plain numbers. A key that is not known is
+// told in Notes, and the case is judged all the same.
 type Case struct {
-	ID           string   `yaml:"id"`
-	Type         string   `yaml:"type"` // contact_decision, which "" is too
-	Title        string   `yaml:"title"`
-	Why          string   `yaml:"why"`
-	Jurisdiction string   `yaml:"jurisdiction"` // the borrower's country, unless borrower.country says it
-	Packs        []string `yaml:"packs"`        // the packs asked; none is the pack that the case stands with
-	Phase        string   `yaml:"phase"`
-	Now          string   `yaml:"now"`
-	Contact      struct {
-		ID       string  `yaml:"id"`
-		Channel  string  `yaml:"channel"`
-		Purpose  string  `yaml:"purpose"`
-		Party    string  `yaml:"party"`
-		Person   string  `yaml:"person"`
-		Loan     *string `yaml:"loan"`
-		Address  address `yaml:"address"`
-		Days     int     `yaml:"days_past_due"`
-		Template struct {
-			Text *string `yaml:"text"`
-		} `yaml:"template"`
-		Action  string `yaml:"action"`
-		Minutes int    `yaml:"expected_minutes"`
-	} `yaml:"contact"`
-	Actor struct {
-		Type       string `yaml:"type"`
-		ThirdParty bool   `yaml:"third_party"`
-		Certified  bool   `yaml:"certified"`
-		Reviewed   bool   `yaml:"human_reviewed"`
-		Verified   bool   `yaml:"identity_verified"`
-	} `yaml:"actor"`
-	Borrower struct {
-		Zones   *[]string `yaml:"timezones"`
-		Country *string   `yaml:"country"`
-	} `yaml:"borrower"`
-	Loan struct {
-		Product string `yaml:"product"`
-		Due     *int64 `yaml:"amount_due"`
-	} `yaml:"loan"`
-	State     state               `yaml:"state"`
-	History   []past              `yaml:"history"`
-	Calendars map[string]holidays `yaml:"calendars"`
-	FeedAge   *int                `yaml:"feed_age_minutes"` // -1: the feed was never read
-	ClockOK   *bool               `yaml:"clock_ok"`
-	Expect    expectation         `yaml:"expect"`
+	ID           string
+	Type         string // contact_decision, which "" is too, or one that another package judges
+	Title        string
+	Jurisdiction string   // the borrower's country, unless borrower.country says it
+	Packs        []string // the packs asked, in force wherever the borrower is; none is the pack that the case stands with
+	Expect       Expectation
+	Notes        []string // keys that are not known
 
 	file     string
-	defaults defaults
+	alone    bool // it came by itself, not in a file of cases
+	raw      map[string]any
+	defaults *bag
+	problems []error
 }
 
-// expectation is the answer that a case must get. Reason and rule must be among the reasons, together.
-type expectation struct {
-	Verdict   string `yaml:"verdict"`
-	NotBefore string `yaml:"not_before"`
-	Reason    string `yaml:"reason"`
-	Rule      string `yaml:"rule"`
+// Expectation is the answer that a case must get. Reason and rule must be among the reasons, together.
+type Expectation struct {
+	Verdict   string
+	NotBefore time.Time
+	Reason    string
+	Rule      string
+	any       bool // a contact that is deferred may be so until any instant: not_before is null
 }
 
-// defaults stand in a file of cases for what its cases leave out.
-type defaults struct {
-	Now       string   `yaml:"now"`
-	Zones     []string `yaml:"timezones"`
-	Country   string   `yaml:"country"`
-	AmountDue int64    `yaml:"amount_due"`
-	Text      string   `yaml:"text"`
+// Raw returns the case as it was read. It must not be changed.
+func (c *Case) Raw() map[string]any { return c.raw }
+
+// Decode reads the case into v, as package json would.
+func (c *Case) Decode(v any) error {
+	b, err := json.Marshal(c.raw)
+	if err != nil {
+		return fmt.Errorf("read case %s: %w", c.ID, err)
+	}
+	return json.Unmarshal(b, v)
 }
 
-type address struct {
-	ID     string `yaml:"id"`
-	Kind   string `yaml:"kind"`
-	Source string `yaml:"source"`
-}
-
-type state struct {
-	Consents []struct {
-		Key       string `yaml:"key"`
-		At        string `yaml:"at"`
-		Until     string `yaml:"until"`
-		Withdrawn string `yaml:"withdrawn_at"`
-	} `yaml:"consents"`
-	OptOuts []struct {
-		Key  string `yaml:"key"`
-		At   string `yaml:"at"`
-		Loan string `yaml:"loan"`
-	} `yaml:"optouts"`
-	Holds []struct {
-		Type    string `yaml:"type"`
-		Loan    string `yaml:"loan"`
-		Address string `yaml:"address"`
-		From    string `yaml:"from"`
-		Until   string `yaml:"until"`
-	} `yaml:"holds"`
-	Notices []struct {
-		Type string `yaml:"type"`
-		At   string `yaml:"at"`
-	} `yaml:"notices"`
-	Flags       []string `yaml:"flags"`
-	Unreachable bool     `yaml:"debtor_unreachable"`
-	Refused     bool     `yaml:"contact_refused"`
-	Restricted  bool     `yaml:"processing_restricted"`
-	Vulnerable  bool     `yaml:"vulnerable"`
-}
-
-// past is a contact that was. With a state it is one of Duly's own, else one from outside.
-type past struct {
-	At        string  `yaml:"at"`
-	Channel   string  `yaml:"channel"`
-	Outcome   string  `yaml:"outcome"`
-	State     string  `yaml:"state"`
-	Purpose   string  `yaml:"purpose"`
-	Direction string  `yaml:"direction"`
-	Person    string  `yaml:"person"`
-	Loan      *string `yaml:"loan"`
-	Address   *string `yaml:"address"`
-}
-
-type holidays struct {
-	Years []int    `yaml:"years"`
-	Dates []string `yaml:"dates"`
-}
-
-// LoadCases reads a file of cases, named name in errors. It refuses unknown keys.
+// LoadCases reads a file of cases, named name in errors: {cases: […], defaults: {…}}, or the list alone. What is wrong with
+// one case fails that case and not the file.
 func LoadCases(name string, src []byte) ([]Case, error) {
 	if len(src) > MaxCaseBytes {
 		return nil, duly.Errorf(duly.Invalid, "the file of cases is larger than %d KiB", MaxCaseBytes>>10).At(duly.Place{File: name})
 	}
-	var file struct {
-		Defaults defaults `yaml:"defaults"`
-		Cases    []Case   `yaml:"cases"`
+	top, err := readAny(name, src)
+	if err != nil {
+		return nil, err
 	}
-	if err := yaml.UnmarshalWithOptions(src, &file, yaml.Strict()); err != nil {
+	file, ok := top.(map[string]any)
+	if !ok {
+		file = map[string]any{"cases": top}
+	}
+	list, ok := file["cases"].([]any)
+	if !ok || len(list) == 0 || len(list) > MaxCases {
+		return nil, duly.Errorf(duly.Invalid, "must have 1 to %d cases", MaxCases).At(duly.Place{File: name, Field: "cases"})
+	}
+	cases := make([]Case, len(list))
+	seen := map[string]bool{}
+	for i, v := range list {
+		c := &cases[i]
+		c.read(name, v, file["defaults"])
+		if c.ID == "" {
+			c.ID = fmt.Sprintf("#%d", i+1)
+		}
+		if seen[c.ID] {
+			c.problems = append(c.problems, c.problem("id", "another case has this id"))
+		}
+		seen[c.ID] = true
+	}
+	return cases, nil
+}
+
+// ReadCase reads one case by itself.
+func ReadCase(name string, src []byte) (*Case, error) {
+	if len(src) > MaxCaseBytes {
+		return nil, duly.Errorf(duly.Invalid, "the case is larger than %d KiB", MaxCaseBytes>>10).At(duly.Place{File: name})
+	}
+	top, err := readAny(name, src)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := top.(map[string]any); !ok {
+		return nil, duly.Errorf(duly.Invalid, "must be one case: a mapping of keys to values").At(duly.Place{File: name})
+	}
+	c := &Case{alone: true}
+	c.read(name, top, nil)
+	return c, errors.Join(c.problems...)
+}
+
+// readAny reads JSON or YAML as plain values.
+func readAny(name string, src []byte) (any, error) {
+	var v any
+	if t := bytes.TrimSpace(src); len(t) > 0 && (t[0] == '{' || t[0] == '[') {
+		dec := json.NewDecoder(bytes.NewReader(t))
+		dec.UseNumber()
+		if dec.Decode(&v) == nil && !dec.More() {
+			return v, nil
+		}
+	}
+	if err := yaml.Unmarshal(src, &v); err != nil {
 		place := duly.Place{File: name}
 		msg := "the file is not well-formed YAML"
 		if e, ok := errors.AsType[yaml.Error](err); ok {
@@ -162,181 +135,49 @@ func LoadCases(name string, src []byte) ([]Case, error) {
 		}
 		return nil, duly.Errorf(duly.Invalid, "%s", msg).At(place)
 	}
-	if len(file.Cases) == 0 || len(file.Cases) > MaxCases {
-		return nil, duly.Errorf(duly.Invalid, "must have 1 to %d cases", MaxCases).At(duly.Place{File: name, Field: "cases"})
+	return v, nil
+}
+
+// read takes what the case says of itself, and tries whether facts can be made of the rest.
+func (c *Case) read(file string, v, defaults any) {
+	c.file = file
+	b := &builder{c: c}
+	top := b.open("", v)
+	c.raw = top.m
+	c.ID, c.Type, c.Title = top.text("id"), or(top.text("type"), TypeContact), top.text("title")
+	c.Jurisdiction, c.Packs = top.text("jurisdiction"), top.texts("packs")
+	c.defaults = (&builder{c: c}).open("defaults", defaults)
+	if c.Type != TypeContact {
+		c.problems = b.problems
+		return
 	}
-	seen := map[string]bool{}
-	var problems []error
-	for i := range file.Cases {
-		c := &file.Cases[i]
-		c.file, c.defaults = name, file.Defaults
-		if c.ID == "" || seen[c.ID] {
-			problems = append(problems, c.problem("id", "case %d has no id of its own", i+1))
-		}
-		seen[c.ID] = true
-		if c.Type != "" && c.Type != "contact_decision" {
-			problems = append(problems, c.problem("type", "is not a question to the gate"))
-		} else if _, err := c.Facts(); err != nil {
-			problems = append(problems, err)
-		}
+	e := top.sub("expect")
+	c.Expect = Expectation{Verdict: e.text("verdict"), NotBefore: e.time("not_before"), Reason: e.text("reason"), Rule: e.text("rule")}
+	null, there := e.m["not_before"]
+	c.Expect.any = there && null == nil
+	e.skip("note", "why")
+	_, err := c.facts(b, top)
+	c.problems = nil
+	if err != nil {
+		c.problems = []error{err}
 	}
-	return file.Cases, errors.Join(problems...)
+	for _, x := range b.bags {
+		c.Notes = append(c.Notes, x.unused()...)
+	}
+	c.Notes = slices.Compact(slices.Sorted(slices.Values(c.Notes)))
 }
 
 func (c *Case) problem(field, format string, args ...any) error {
-	return duly.Errorf(duly.Invalid, format, args...).At(duly.Place{File: c.file, Field: "cases." + c.ID + "." + field})
+	if !c.alone {
+		field = "cases." + c.ID + "." + field
+	}
+	return duly.Errorf(duly.Invalid, format, args...).At(duly.Place{File: c.file, Field: field})
 }
 
-// Facts makes the facts that the case describes.
+// Facts makes the facts that the case describes, anew each time.
 func (c *Case) Facts() (*rule.Facts, error) {
 	b := &builder{c: c}
-	now := b.time("now", or(c.Now, c.defaults.Now))
-	p := &duly.Person{Borrower: duly.Borrower{ID: "D1", Country: c.defaults.Country}}
-	if c.Jurisdiction != "" {
-		p.Borrower.Country = c.Jurisdiction
-	}
-	set(&p.Borrower.Country, c.Borrower.Country)
-	zones := c.defaults.Zones
-	set(&zones, c.Borrower.Zones)
-	for _, z := range zones {
-		p.Borrower.Zones = append(p.Borrower.Zones, duly.Zone{Name: z, Source: duly.ZoneStated})
-	}
-	f := &rule.Facts{
-		Phase: rule.Phase(or(c.Phase, string(rule.PhaseSend))), Now: now, Person: p, Contact: b.contact(now), DaysPastDue: c.Contact.Days,
-		Party: c.Contact.Party, Text: c.defaults.Text, AmountDue: c.defaults.AmountDue, Action: c.Contact.Action,
-		Length: time.Duration(c.Contact.Minutes) * time.Minute, FeedAt: now, FeedMaxAge: 15 * time.Minute, ClockOK: true,
-		Actor: rule.Actor{
-			Type: c.Actor.Type, ThirdParty: c.Actor.ThirdParty, Certified: c.Actor.Certified, HumanReviewed: c.Actor.Reviewed,
-			IdentityVerified: c.Actor.Verified,
-		},
-	}
-	set(&f.Text, c.Contact.Template.Text)
-	set(&f.AmountDue, c.Loan.Due)
-	set(&f.ClockOK, c.ClockOK)
-	if c.FeedAge != nil {
-		f.FeedAt = now.Add(-time.Duration(*c.FeedAge) * time.Minute)
-		if *c.FeedAge < 0 {
-			f.FeedAt = time.Time{}
-		}
-	}
-	b.state(p, f)
-	b.history(p)
-	f.Calendars = b.calendars()
-	b.time("expect.not_before", c.Expect.NotBefore)
-	return f, errors.Join(b.problems...)
-}
-
-// builder makes facts of a case and keeps its problems.
-type builder struct {
-	c        *Case
-	problems []error
-}
-
-func (b *builder) fail(field, format string, args ...any) {
-	b.problems = append(b.problems, b.c.problem(field, format, args...))
-}
-
-func (b *builder) time(field, s string) time.Time {
-	if s == "" {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		b.fail(field, "must be a time written as 2026-03-10T21:59:59+08:00")
-	}
-	return t
-}
-
-func (b *builder) contact(now time.Time) *duly.Contact {
-	c := &b.c.Contact
-	loan := "L1"
-	set(&loan, c.Loan)
-	out := &duly.Contact{
-		ID: duly.ContactID(or(c.ID, "judged")), BorrowerID: "D1", Channel: duly.Channel(c.Channel), Purpose: duly.Purpose(c.Purpose),
-		PointID: duly.PointID(or(c.Address.ID, "A1")), State: duly.Planned, NotBefore: now,
-	}
-	if loan != "" {
-		out.Items = []duly.Item{{LoanID: duly.LoanID(loan), No: 1, Outstanding: money.New(1, "CNY")}}
-	}
-	return out
-}
-
-func (b *builder) state(p *duly.Person, f *rule.Facts) {
-	s := &b.c.State
-	p.Borrower.Flags = append(p.Borrower.Flags, s.Flags...)
-	for _, flag := range []struct {
-		name string
-		set  bool
-	}{{"debtor_unreachable", s.Unreachable}, {"contact_refused", s.Refused}, {"processing_restricted", s.Restricted}, {"vulnerable", s.Vulnerable}} {
-		if flag.set {
-			p.Borrower.Flags = append(p.Borrower.Flags, flag.name)
-		}
-	}
-	for _, x := range s.Consents {
-		p.Consents = append(p.Consents, duly.Consent{
-			Key: x.Key, GivenAt: b.time("state.consents", x.At), Until: b.time("state.consents", x.Until),
-			WithdrawnAt: b.time("state.consents", x.Withdrawn),
-		})
-	}
-	for _, x := range s.OptOuts {
-		p.OptOuts = append(p.OptOuts, duly.OptOut{Key: x.Key, LoanID: duly.LoanID(x.Loan), At: b.time("state.optouts", x.At)})
-	}
-	for _, x := range s.Holds {
-		h := duly.Hold{Kind: x.Type, Scope: duly.HoldPerson, LoanID: duly.LoanID(x.Loan), PointID: duly.PointID(x.Address),
-			From: b.time("state.holds", x.From), Until: b.time("state.holds", x.Until)}
-		if x.Loan != "" {
-			h.Scope = duly.HoldLoan
-		} else if x.Address != "" {
-			h.Scope = duly.HoldAddress
-		}
-		p.Holds = append(p.Holds, h)
-	}
-	for _, x := range s.Notices {
-		f.Notices = append(f.Notices, rule.Notice{Type: x.Type, At: b.time("state.notices", x.At)})
-	}
-}
-
-func (b *builder) history(p *duly.Person) {
-	for i, x := range b.c.History {
-		loan, point := "L1", "A1"
-		set(&loan, x.Loan)
-		set(&point, x.Address)
-		at := b.time("history", x.At)
-		if x.State == "" {
-			p.Touches = append(p.Touches, duly.Touch{
-				ID: fmt.Sprint(i), LoanID: duly.LoanID(loan), PointID: duly.PointID(point), Channel: duly.Channel(x.Channel),
-				Purpose: duly.Purpose(x.Purpose), Inbound: x.Direction == "in", Outcome: x.Outcome, At: at,
-			})
-			continue
-		}
-		c := duly.Contact{
-			ID: duly.ContactID(fmt.Sprintf("past-%03d", i)), Channel: duly.Channel(x.Channel), Purpose: duly.Purpose(x.Purpose), PointID: duly.PointID(point),
-			State: duly.ContactState(x.State), NotBefore: at, SentAt: at, Items: []duly.Item{{LoanID: duly.LoanID(loan), No: 1}},
-		}
-		if !c.State.Known() {
-			b.fail("history", "unknown state of a contact")
-		}
-		if c.State == duly.Planned {
-			c.SentAt = time.Time{}
-		}
-		p.Contacts = append(p.Contacts, c)
-	}
-}
-
-func (b *builder) calendars() *civil.Calendars {
-	var list []*civil.Calendar
-	for name, h := range b.c.Calendars {
-		var days []civil.Date
-		for _, s := range h.Dates {
-			d, err := civil.Parse(s)
-			if err != nil {
-				b.fail("calendars."+name, "%v", err)
-			}
-			days = append(days, d)
-		}
-		list = append(list, civil.NewCalendar(name, h.Years, days))
-	}
-	return civil.NewCalendars(list...)
+	return c.facts(b, b.open("", c.raw))
 }
 
 func or(s, other string) string {
@@ -344,11 +185,4 @@ func or(s, other string) string {
 		return other
 	}
 	return s
-}
-
-// set replaces *to where a case gives a value.
-func set[T any](to, from *T) {
-	if from != nil {
-		*to = *from
-	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/gate"
-	"github.com/dulyhq/duly/internal/rule"
 )
 
 const tinyPack = `id: tiny
@@ -35,7 +34,7 @@ func TestCasesThatFail(t *testing.T) {
 	for _, c := range []struct{ name, cases, want string }{
 		{"all well", allow + edge + refuse, ""},
 		{"wrong verdict", allow + edge + refuse + strings.NewReplacer("id: a", "id: d", "T10:", "T08:").Replace(allow), "tiny: case d: verdict: got defer, want allow"},
-		{"wrong instant", allow + edge + strings.Replace(refuse, "11T09", "11T10", 1), "not_before: got 2026-03-11 09:00:00 +0000 UTC, want 2026-03-11T10:00:00Z"},
+		{"wrong instant", allow + edge + strings.Replace(refuse, "11T09", "11T10", 1), "not_before: got 2026-03-11T09:00:00Z, want 2026-03-11T10:00:00Z"},
 		{"instant not expected", allow + edge + strings.Replace(refuse, `not_before: "2026-03-11T09:00:00Z", `, "", 1), "want none"},
 		{"wrong reason", allow + edge + strings.Replace(refuse, "reason: closed", "reason: open", 1), "want T-01 open"},
 		{"nothing refused", allow + edge + strings.Replace(allow, "id: a", "id: d", 1), "tiny: rule T-01: no case is refused by it"},
@@ -46,12 +45,12 @@ func TestCasesThatFail(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			fsys := fstest.MapFS{"tiny/pack.yaml": {Data: []byte(tinyPack)}, "tiny/tests.yaml": {Data: []byte(tinyDefaults + c.cases)}}
-			_, failures, err := gate.TestFS(fsys)
+			r, err := gate.TestFS(fsys, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, f := range failures {
+			for _, f := range r.Failures {
 				got = append(got, f.String())
 			}
 			all := strings.Join(got, "\n")
@@ -65,21 +64,69 @@ func TestCasesThatFail(t *testing.T) {
 func TestLoadCasesRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, src, want string }{
-		{"nothing", "", "must have 1 to 5000 cases"},
-		{"unknown key", "cases:\n  - {id: a, colour: red}\n", "f.yaml:2:13:"},
-		{"no time", "cases:\n  - {id: a, now: noon}\n", "f.yaml: cases.a.now: must be a time"},
-		{"no id", "cases:\n  - {now: \"2026-03-10T17:00:00Z\"}\n", "case 1 has no id of its own"},
-		{"an id twice", "cases:\n  - {id: a}\n  - {id: a}\n", "case 2 has no id of its own"},
-		{"another type", "cases:\n  - {id: a, type: deadline}\n", "is not a question to the gate"},
-		{"unknown state", "cases:\n  - {id: a, history: [{state: lost}]}\n", "unknown state of a contact"},
-		{"impossible holiday", "cases:\n  - {id: a, calendars: {XX: {years: [2026], dates: [2026-02-30]}}}\n", "cases.a.calendars.XX"},
-		{"wrong shape", "cases: 7\n", "f.yaml:1:8:"},
+		{"nothing", "", "f.yaml: cases: must have 1 to 5000 cases"},
+		{"wrong shape", "cases: 7\n", "f.yaml: cases: must have 1 to 5000 cases"},
 		{"not YAML", "cases: [}", "f.yaml:1:"},
+		{"too large", strings.Repeat("# padding\n", gate.MaxCaseBytes/10+1), "larger than 4096 KiB"},
 	} {
 		_, err := gate.LoadCases("f.yaml", []byte(c.src))
 		if err == nil || !strings.Contains(err.Error(), c.want) || duly.CodeOf(err) != duly.Invalid {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// What is wrong with one case fails that case and leaves the others alone; a key that is not known is told, and the case
+// is judged all the same.
+func TestOneBadCase(t *testing.T) {
+	t.Parallel()
+	const good = `  - {id: good, packs: [policy-default], now: "2026-03-10T10:00:00Z", contact: {channel: sms, purpose: marketing}, borrower: {timezones: [UTC]}, expect: {verdict: allow}}` + "\n"
+	for _, c := range []struct{ name, bad, want, note string }{
+		{"unknown key", strings.Replace(good, "id: good", "id: bad, colour: red", 1), "", "f.yaml: case bad: unknown key colour"},
+		{"unknown key inside", strings.NewReplacer("id: good", "id: bad", "sms,", "sms, mood: {red: 1},").Replace(good), "", "f.yaml: case bad: unknown key contact.mood"},
+		{"no time", "  - {id: bad, now: noon}\n", "cases.bad.now: must be a time", ""},
+		{"wrong shape", "  - {id: bad, contact: 7}\n", "cases.bad.contact: must be a mapping", ""},
+		{"an id twice", good, "another case has this id", ""},
+		{"no packs", "  - {id: bad}\n", "the case names no packs", ""},
+		{"unknown pack", "  - {id: bad, packs: [huge]}\n", "there is no pack huge", ""},
+		{"unknown state", "  - {id: bad, history: [{state: lost}]}\n", "unknown state of a contact", ""},
+		{"impossible holiday", "  - {id: bad, calendars: {XX: {years: [2026], dates: [2026-02-30]}}}\n", "cases.bad.calendars.XX", ""},
+		{"odd length", "  - {id: bad, contact: {expected_duration: long}}\n", "contact.expected_duration: must be a length of time", ""},
+		{"odd day", "  - {id: bad, state: {preferences: {allow: [{days: freitag}]}}}\n", "unknown day", ""},
+		{"no case", "  - 7\n", "must be a mapping", ""},
+	} {
+		cases, err := gate.LoadCases("f.yaml", []byte("cases:\n"+good+c.bad))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		r := gate.RunCases(cases, shipped(t), nil)
+		if c.want != "" && (r.Passed != 1 || len(r.Failures) != 1 || !strings.Contains(r.Failures[0].String(), c.want)) {
+			t.Errorf("%s: got %d passed, %v; want 1 and %q", c.name, r.Passed, r.Failures, c.want)
+		}
+		if c.note != "" && (r.Passed != 2 || len(r.Notes) != 1 || r.Notes[0].String() != c.note) {
+			t.Errorf("%s: got %d passed, notes %v, failures %v; want 2 and %q", c.name, r.Passed, r.Notes, r.Failures, c.note)
+		}
+	}
+}
+
+// Cases of other types go to whoever judges them, and are skipped where nobody does.
+func TestRunners(t *testing.T) {
+	t.Parallel()
+	src := `[{"id": "a", "type": "deadline", "inputs": {"at": "2026-02-01"}}, {"id": "b", "type": "deadline", "inputs": {"at": "2026-02-02"}}, {"id": "c", "type": "omen"}]`
+	cases, err := gate.LoadCases("f.json", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := gate.RunCases(cases, nil, gate.Runners{"deadline": func(c *gate.Case) (string, error) {
+		var x struct{ Inputs struct{ At string } }
+		if err := c.Decode(&x); err != nil || x.Inputs.At != "2026-02-01" {
+			return "got " + x.Inputs.At, err
+		}
+		return "", nil
+	}})
+	if r.Passed != 1 || len(r.Failures) != 1 || r.Failures[0].String() != "f.json: case b: got 2026-02-02" || r.Skipped["omen"] != 1 {
+		t.Errorf("got %+v", r)
 	}
 }
 
@@ -96,8 +143,35 @@ func TestPublishedCaseAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packs := shipped(t)
-	for _, f := range gate.TestPack(&rule.Pack{ID: "none"}, packs, cases) {
+	r := gate.RunCases(cases, shipped(t), nil)
+	for _, f := range append(r.Failures, r.Notes...) {
 		t.Error(f)
 	}
+	if r.Passed != 1 {
+		t.Errorf("got %d passed, want 1", r.Passed)
+	}
+}
+
+// FuzzCases holds that no text makes reading and judging cases panic.
+func FuzzCases(f *testing.F) {
+	for _, src := range []string{
+		tinyDefaults + `  - {id: a, now: "2026-03-10T10:00:00Z", packs: [policy-default], contact: {channel: sms, address: 7, template: [], expected_duration: 1e9}, history: [{address: {id: 3}}, x]}`,
+		`[{"packs": ["us-regf", "policy-default"], "state": {"holds": [{"type": "breathing_space", "scope": "loan"}], "consents": {"a": true}}, "expect": {"not_before": null}}]`,
+		`cases: [{loan: {amount_due: -1.005, currency: JPY}, borrower: {timezones: {UTC: true}}, calendars: {X: {years: [y], dates: {a: 1}}}}]`,
+	} {
+		f.Add([]byte(src))
+	}
+	packs := shipped(f)
+	f.Fuzz(func(t *testing.T, src []byte) {
+		cases, err := gate.LoadCases("f.yaml", src)
+		if err != nil {
+			if duly.CodeOf(err) != duly.Invalid {
+				t.Fatalf("got %v, want an error for a person", err)
+			}
+			return
+		}
+		if r := gate.RunCases(cases, packs, nil); r.Passed+r.Failed()+r.Skips() != len(cases) {
+			t.Fatalf("%d cases became %d passed, %d failed, %d skipped", len(cases), r.Passed, r.Failed(), r.Skips())
+		}
+	})
 }

@@ -24,7 +24,7 @@ const (
 )
 
 // Check answers for the contact of the facts at their instant. It is pure: the same facts and set give the same
-// decision. Rules in draft are left out; see Shadow.
+// decision. Rules in shadow are left out; see Shadow.
 func Check(f *rule.Facts, set *rule.Set) duly.Decision {
 	d := duly.Decision{Verdict: duly.Allow, Packs: set.IDs()}
 	if f.Person == nil || f.Contact == nil {
@@ -34,6 +34,7 @@ func Check(f *rule.Facts, set *rule.Set) duly.Decision {
 	}
 	v := set.View(f)
 	defer v.Release()
+	d.Packs = v.Packs()
 	d.Reasons = append(v.Unknown(), judge(v, set, f.Now)...)
 	from := f.Now
 	if stale(f) {
@@ -53,7 +54,8 @@ func Check(f *rule.Facts, set *rule.Set) duly.Decision {
 	return d
 }
 
-// Shadow returns what the rules in draft would have said. They change no verdict.
+// Shadow returns what the rules in shadow would have said: drafts, and those whose instrument nobody has read. They change
+// no verdict.
 func Shadow(f *rule.Facts, set *rule.Set) []duly.Reason {
 	if f.Person == nil || f.Contact == nil {
 		return nil
@@ -62,7 +64,7 @@ func Shadow(f *rule.Facts, set *rule.Set) []duly.Reason {
 	defer v.Release()
 	var out []duly.Reason
 	for r := range set.Rules(v) {
-		if r.Force != duly.ForceDraft {
+		if !r.Shadow {
 			continue
 		}
 		if reason := r.Judge(v, f.Now); reason.Verdict != duly.NoVerdict {
@@ -76,7 +78,7 @@ func Shadow(f *rule.Facts, set *rule.Set) []duly.Reason {
 func judge(v *rule.View, set *rule.Set, at time.Time) []duly.Reason {
 	var out []duly.Reason
 	for r := range set.Rules(v) {
-		if r.Force == duly.ForceDraft {
+		if r.Shadow {
 			continue
 		}
 		if reason := r.Judge(v, at); reason.Verdict != duly.NoVerdict {
@@ -94,7 +96,7 @@ func slot(v *rule.View, set *rule.Set, at time.Time) (time.Time, []duly.Reason) 
 	for range maxRounds {
 		next := at
 		for r := range set.Rules(v) {
-			if r.Force == duly.ForceDraft || r.Effect != duly.Defer {
+			if r.Shadow || r.Effect != duly.Defer {
 				continue
 			}
 			reason := r.Judge(v, at)

@@ -61,6 +61,10 @@ func (k *checker) check(f duly.Fact) {
 		k.hold(f)
 	case *duly.Touch:
 		k.touch(f)
+	case *duly.Case:
+		k.caseFile(f)
+	case *duly.Reply:
+		k.reply(f)
 	}
 }
 
@@ -235,6 +239,53 @@ func (k *checker) touch(f *duly.Touch) {
 		k.add("purpose", classOf(string(f.Purpose)), "not a purpose", "pre_due_reminder, due_day_reminder, collection, …: see docs/mapping.md")
 	}
 	k.short("outcome", f.Outcome, nameMax)
+	k.short("agency", f.Agency, nameMax)
+	k.instant("at", f.At, true)
+}
+
+func (k *checker) caseFile(f *duly.Case) {
+	k.needID("id", string(f.ID))
+	k.owner(string(f.BorrowerID), string(f.LoanID))
+	if !f.Kind.Known() {
+		k.add("kind", classOf(string(f.Kind)), "not a kind of case", "opt_out, complaint, dispute, access_request, crisis, …: see docs/deadlines.md")
+	}
+	if f.Channel != "" && !f.Channel.Known() {
+		k.add("channel", classOf(string(f.Channel)), "not a channel", "sms, email, push, im, in_app, call_prerecorded, call_ai, call_agent or letter")
+	}
+	if !f.State.Known() {
+		k.add("state", classOf(string(f.State)), "not a state of a case", "open or done")
+	}
+	k.instant("opened_at", f.OpenedAt, true)
+	k.instant("done_at", f.DoneAt, f.State == duly.CaseDone)
+	switch {
+	case f.State == duly.CaseOpen && !f.DoneAt.IsZero():
+		k.add("done_at", "date-like", "the case is open and has an end", "give state done, or no done_at")
+	case !f.DoneAt.IsZero() && f.DoneAt.Before(f.OpenedAt):
+		k.add("done_at", "date-like", "the case ends before it begins", "")
+	}
+	k.short("author", f.Author, nameMax)
+	if !f.OutcomeKnown() {
+		k.add("outcome", classOf(f.Outcome), "not a code", "small letters, digits and _, such as upheld; no words about the borrower")
+	}
+}
+
+func (k *checker) reply(f *duly.Reply) {
+	k.needID("id", string(f.ID))
+	if f.ContactID == "" {
+		k.owner(string(f.BorrowerID), string(f.LoanID))
+	} else if _, ok := f.ContactID.Bucket(); !ok {
+		k.add("contact_id", classOf(string(f.ContactID)), "not the id of a contact", "as Duly made it: the check code alone is not enough")
+	}
+	k.mayID("borrower_id", string(f.BorrowerID))
+	k.mayID("loan_id", string(f.LoanID))
+	k.mayID("point_id", string(f.PointID))
+	if !f.Channel.Known() {
+		k.add("channel", classOf(string(f.Channel)), "not a channel", "sms, email, push, im, in_app, call_prerecorded, call_ai, call_agent or letter")
+	}
+	k.short("language", f.Language, nameMax)
+	if len(f.Text) > duly.ReplyTextMax {
+		k.add("text", "text", "too long", "at most 16 KiB; what is longer belongs into a case")
+	}
 	k.instant("at", f.At, true)
 }
 

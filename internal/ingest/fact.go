@@ -16,8 +16,8 @@ import (
 )
 
 // ParseFact reads one fact as JSON, in the field names of package duly. A kind of "" is read from the key "kind"; given,
-// that key may be missing. The two nouns that have a kind of their own carry it in point_kind and hold_kind. Unknown keys
-// are refused. An error of the fact is a [*duly.Error] at place; if there are several, the first that was found.
+// that key may be missing. The nouns that have a kind of their own carry it in point_kind, hold_kind and case_kind. Unknown
+// keys are refused. An error of the fact is a [*duly.Error] at place; if there are several, the first that was found.
 func ParseFact(raw []byte, kind duly.FactKind, place duly.Place) (duly.Fact, error) {
 	f, found := (&checker{}).parse(raw, kind)
 	if len(found) == 0 {
@@ -148,6 +148,26 @@ func decodeFact(raw []byte, kind duly.FactKind) (f duly.Fact, said duly.FactKind
 		}{}
 		err = dec.Decode(&v)
 		f, said = &v.Touch, v.Said
+	case duly.FactCase:
+		v := struct {
+			Said     duly.FactKind `json:"kind"`
+			CaseKind duly.CaseKind `json:"case_kind"`
+			duly.Case
+		}{Case: duly.Case{State: duly.CaseOpen}}
+		err = dec.Decode(&v)
+		v.Case.Kind = v.CaseKind
+		f, said = &v.Case, v.Said
+	case duly.FactReply:
+		v := struct {
+			Said    duly.FactKind `json:"kind"`
+			Meaning *struct{}     `json:"meaning,omitempty"` // worked out, never told
+			duly.Reply
+		}{}
+		err = dec.Decode(&v)
+		if err == nil && v.Meaning != nil {
+			err = errors.New("meaning is worked out")
+		}
+		f, said = &v.Reply, v.Said
 	}
 	if err == nil && trailing(dec) {
 		err = errors.New("text after the object")
@@ -260,6 +280,10 @@ func tidy(f duly.Fact) {
 	case *duly.Hold:
 		utc(&f.From, &f.Until, &f.ReleasedAt)
 	case *duly.Touch:
+		utc(&f.At)
+	case *duly.Case:
+		utc(&f.OpenedAt, &f.DoneAt)
+	case *duly.Reply:
 		utc(&f.At)
 	}
 }

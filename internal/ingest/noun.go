@@ -89,6 +89,10 @@ func findNoun(kind duly.FactKind) *noun {
 		return &nounHold
 	case duly.FactTouch:
 		return &nounTouch
+	case duly.FactCase:
+		return &nounCase
+	case duly.FactReply:
+		return &nounReply
 	}
 	return nil
 }
@@ -247,5 +251,35 @@ var nounTouch = noun{kind: duly.FactTouch, make: func() duly.Fact { return &duly
 	of("inbound", typeBool, func(f *duly.Touch, c *cell) { f.Inbound = c.truth() }),
 	of("outcome", typeText, func(f *duly.Touch, c *cell) { f.Outcome = c.words(nameMax) }),
 	must(of("at", typeTime, func(f *duly.Touch, c *cell) { f.At = c.time() })),
+	of("agency", typeText, func(f *duly.Touch, c *cell) { f.Agency = c.words(nameMax) }),
 	of("version", typeVersion, func(f *duly.Touch, c *cell) { f.Version = c.version() }),
+}}
+
+var nounCase = noun{kind: duly.FactCase, make: func() duly.Fact { return &duly.Case{State: duly.CaseOpen} }, fields: []field{
+	of("borrower_id", typeID, func(f *duly.Case, c *cell) { f.BorrowerID = duly.BorrowerID(c.id()) }),
+	must(of("id", typeID, func(f *duly.Case, c *cell) { f.ID = duly.CaseID(c.id()) })),
+	must(of("kind", typeText, func(f *duly.Case, c *cell) { f.Kind = duly.CaseKind(c.words(nameMax)) })),
+	of("loan_id", typeID, func(f *duly.Case, c *cell) { f.LoanID = duly.LoanID(c.id()) }),
+	of("channel", typeText, func(f *duly.Case, c *cell) { f.Channel = duly.Channel(c.words(nameMax)) }),
+	of("urgent", typeBool, func(f *duly.Case, c *cell) { f.Urgent = c.truth() }),
+	of("complex", typeBool, func(f *duly.Case, c *cell) { f.Complex = c.truth() }),
+	of("state", typeText, func(f *duly.Case, c *cell) { f.State = duly.CaseState(c.words(nameMax)) }),
+	must(of("opened_at", typeTime, func(f *duly.Case, c *cell) { f.OpenedAt = c.time() })),
+	of("done_at", typeTime, func(f *duly.Case, c *cell) { f.DoneAt = c.time() }),
+	of("author", typeText, func(f *duly.Case, c *cell) { f.Author = c.words(nameMax) }),
+	of("outcome", typeText, func(f *duly.Case, c *cell) { f.Outcome = c.words(nameMax) }),
+	of("version", typeVersion, func(f *duly.Case, c *cell) { f.Version = c.version() }),
+}}
+
+var nounReply = noun{kind: duly.FactReply, make: func() duly.Fact { return &duly.Reply{} }, fields: []field{
+	of("borrower_id", typeID, func(f *duly.Reply, c *cell) { f.BorrowerID = duly.BorrowerID(c.id()) }),
+	must(of("id", typeID, func(f *duly.Reply, c *cell) { f.ID = duly.ReplyID(c.id()) })),
+	of("contact_id", typeID, func(f *duly.Reply, c *cell) { f.ContactID = duly.ContactID(c.id()) }),
+	of("loan_id", typeID, func(f *duly.Reply, c *cell) { f.LoanID = duly.LoanID(c.id()) }),
+	of("point_id", typeID, func(f *duly.Reply, c *cell) { f.PointID = duly.PointID(c.id()) }),
+	must(of("channel", typeText, func(f *duly.Reply, c *cell) { f.Channel = duly.Channel(c.words(nameMax)) })),
+	of("language", typeText, func(f *duly.Reply, c *cell) { f.Language = c.words(nameMax) }),
+	must(of("text", typeText, func(f *duly.Reply, c *cell) { f.Text = c.text })), // as it came: a refusal must not be lost for an odd character
+	must(of("at", typeTime, func(f *duly.Reply, c *cell) { f.At = c.time() })),
+	of("version", typeVersion, func(f *duly.Reply, c *cell) { f.Version = c.version() }),
 }}

@@ -177,7 +177,7 @@ func (pl *planner) contactOf(w *want, point *duly.ContactPoint) duly.Contact {
 // refuse blocks the contact by a rule of the plan's own.
 func (pl *planner) refuse(c duly.Contact, why duly.Reason) duly.Contact {
 	c.State, c.Reason = duly.Blocked, why.Code
-	c.Decision = duly.Decision{Verdict: duly.Block, Reasons: []duly.Reason{why}, Packs: pl.Rules.IDs()}
+	c.Decision = duly.Decision{Verdict: duly.Block, Reasons: []duly.Reason{why}, Packs: pl.Rules.IDsFor(pl.p.Borrower.Country)}
 	return c
 }
 
@@ -216,6 +216,7 @@ func (pl *planner) check(w *want, c *duly.Contact, at time.Time) duly.Decision {
 		Phase: rule.PhasePlan, Now: at, Person: pl.seen, Contact: c, DaysPastDue: w.daysPastDue(), AmountDue: due,
 		Actor: rule.Actor{Type: "system"}, Calendars: pl.Calendars,
 	}
+	pl.Lender.Tell(&pl.facts)
 	return gate.Check(&pl.facts, pl.Rules)
 }
 

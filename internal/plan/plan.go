@@ -16,6 +16,7 @@ type Input struct {
 	Strategy       *strategy.Strategy
 	Rules          *rule.Set
 	Calendars      *civil.Calendars
+	Lender         *rule.Lender   // what rules ask of the lender; nil: nothing is known
 	Location       *time.Location // the lender's: its days are the strategy's days
 	Now            time.Time
 	PlannedThrough civil.Date // the last day that was planned for the person before today; no date: none was, and nothing was missed

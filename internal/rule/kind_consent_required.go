@@ -17,6 +17,5 @@ func (c *consentRequired) check(v *View, at time.Time) finding {
 }
 
 func parseConsent(o *object) checker {
-	o.only("consent")
 	return &consentRequired{key: o.name("consent", codes)}
 }

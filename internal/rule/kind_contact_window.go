@@ -18,6 +18,7 @@ import (
 //	  days: {mon-fri: ["08:00", "20:00"], sat: ["08:00", "14:00"], holiday: ["09:00", "14:00"]}
 //	  calendar: CO        # needed for holidays
 //	  holidays: closed    # instead of hours for holiday
+//	params: {source: borrower_preference}   # the hours that the borrower asked for; see preference.go
 type contactWindow struct{ week week }
 
 func (w *contactWindow) check(v *View, at time.Time) finding {
@@ -25,7 +26,7 @@ func (w *contactWindow) check(v *View, at time.Time) finding {
 		return finding{lack: lackZone, seen: "the rule needs the borrower's time zone"}
 	}
 	length := v.Length
-	if !v.Contact.Channel.Call() {
+	if !v.Contact.Channel.Call() && v.Contact.Channel != actVisit {
 		length = 0
 	}
 	for _, loc := range v.zones {
@@ -43,8 +44,8 @@ func (w *contactWindow) check(v *View, at time.Time) finding {
 // closed tells that the window is closed in loc at the instant, and finds when it is open in every zone.
 func (w *contactWindow) closed(v *View, at time.Time, loc *time.Location, length time.Duration) finding {
 	local := at.In(loc)
-	s, _ := w.week.on(civil.Of(local), v.Calendars)
-	f := finding{seen: local.Format("15:04 ") + loc.String() + "; open " + s.String()}
+	hours, _ := w.week.on(civil.Of(local), v.Calendars)
+	f := finding{seen: local.Format("15:04 ") + loc.String() + "; open " + hoursText(hours)}
 	t := at
 	for agreed := 0; agreed < len(v.zones); {
 		for _, loc := range v.zones {
@@ -72,19 +73,28 @@ func (w *contactWindow) unknown(at time.Time, loc *time.Location) finding {
 	return finding{lack: lackCalendar, seen: fmt.Sprintf("calendar %s is not known from %s", w.week.calendar, civil.In(at, loc))}
 }
 
-// String writes the hours as 08:00–22:00.
-func (s span) String() string {
-	if s.closed() {
-		return "closed all day"
+// hoursText writes the hours of a day as 08:00–12:00, 14:00–22:00.
+func hoursText(hours []span) string {
+	if len(hours) == 0 {
+		return "never that day"
 	}
-	return s.from.String() + "–" + s.to.String()
+	text := hours[0].String()
+	for _, s := range hours[1:] {
+		text += ", " + s.String()
+	}
+	return text
 }
+
+// String writes the hours as 08:00–22:00.
+func (s span) String() string { return s.from.String() + "–" + s.to.String() }
 
 // dayNames are the names of days in rules, Sunday first.
 var dayNames = [7]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
 func parseWindow(o *object) checker {
-	o.only("days", "calendar", "holidays")
+	if o.has("source") {
+		return parsePreferred(o)
+	}
 	w := &contactWindow{week{calendar: o.str("calendar")}}
 	days := o.sub("days")
 	if o.has("days") && len(days.at) == 0 {
@@ -110,24 +120,41 @@ func parseWindow(o *object) checker {
 
 // parseDays reads the hours of a day or a range of days.
 func (w *contactWindow) parseDays(days *object, key string, given *[7]bool) {
-	first, last, isRange := strings.Cut(key, "-")
-	if !isRange {
-		last = first
-	}
-	from, to := slices.Index(dayNames[:], first), slices.Index(dayNames[:], last)
-	if from < 0 || to < 0 {
+	named, ok := ParseDays(key)
+	if !ok {
 		days.fail(key, "unknown day")
 		days.r.hint("write mon, mon-fri, sat-sun, holiday or *")
 		return
 	}
 	s := days.span(key)
-	for i := from; ; i = (i + 1) % 7 {
+	for i := range named {
+		if !named[i] {
+			continue
+		}
 		if given[i] {
 			days.fail(key, "%s is given twice", dayNames[i])
 		}
 		given[i], w.week.days[i] = true, s
+	}
+}
+
+// ParseDays reads days of the week, Sunday first: mon, mon-fri, fri-mon, or * for all of them.
+func ParseDays(s string) (days [7]bool, ok bool) {
+	if s == "*" {
+		return [7]bool{true, true, true, true, true, true, true}, true
+	}
+	first, last, isRange := strings.Cut(s, "-")
+	if !isRange {
+		last = first
+	}
+	from, to := slices.Index(dayNames[:], first), slices.Index(dayNames[:], last)
+	if from < 0 || to < 0 {
+		return days, false
+	}
+	for i := from; ; i = (i + 1) % 7 {
+		days[i] = true
 		if i == to {
-			return
+			return days, true
 		}
 	}
 }
@@ -154,11 +181,11 @@ func (w *contactWindow) parseHolidays(o, days *object) {
 }
 
 // span reads hours written as ["08:00", "22:00"].
-func (o *object) span(key string) span {
+func (o *object) span(key string) []span {
 	seq, ok := o.at[key].(*ast.SequenceNode)
 	if !ok || len(seq.Values) != 2 {
 		o.fail(key, `must be two times of day, such as ["08:00", "21:00"]`)
-		return span{}
+		return nil
 	}
 	var c [2]civil.Clock
 	for i, n := range seq.Values {
@@ -166,14 +193,14 @@ func (o *object) span(key string) span {
 		v, err := civil.ParseClock(s)
 		if err != nil {
 			o.r.fail(n, fmt.Sprintf("%s[%d]", o.path(key), i), "%v", err)
-			return span{}
+			return nil
 		}
 		c[i] = v
 	}
-	s := span{c[0], c[1]}
-	if s.closed() {
+	if c[1] <= c[0] {
 		o.fail(key, "the hours end before they begin")
 		o.r.hint("a window lies within one day, 00:00 to 24:00")
+		return nil
 	}
-	return s
+	return []span{{c[0], c[1]}}
 }

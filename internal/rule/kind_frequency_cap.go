@@ -27,12 +27,17 @@ const (
 //	  scope: [person]           # person or debtor; with loan: for each loan; address: for each address
 //	  count: {channel: [call_ai], outcome: [answered, reserved], direction: [out], purpose: [collection]}
 //
-// Days are the borrower's; today is the first of rolling days. With several zones the fullest day counts.
+//	  distinct: channel_group   # count groups of channels: calls, messages to the phone, e-mail, …
+//
+// Days are the borrower's; today is the first of rolling days. With several zones the fullest day counts. What belongs to
+// another person than the contact counts for the address only. With distinct, a contact waits while as many groups as the
+// limit were used other than its own: of one channel a week, none but the one that was used.
 type frequencyCap struct {
-	limit  int
-	period period
-	scope  scope
-	count  counted
+	limit    int
+	period   period
+	scope    scope
+	count    counted
+	distinct bool
 }
 
 type scope int
@@ -49,6 +54,35 @@ type counted struct {
 	outcomes []outcome
 	purposes []duly.Purpose
 	out, in  bool // the directions; neither is both
+}
+
+// names reports whether contacts by the channel for the purpose are among those counted.
+func (c *counted) names(ch duly.Channel, p duly.Purpose) bool {
+	return (ch == "" || listed(c.channels, ch)) && (p == "" || listed(c.purposes, p))
+}
+
+// touch reports whether a contact outside Duly is among those counted, about a loan if one is given. An inbound call is of
+// channel call_inbound, however it was put on record, unless outbound ones alone are asked for.
+func (c *counted) touch(x *duly.Touch, loan duly.LoanID) bool {
+	if x.Inbound && c.out && !c.in || !x.Inbound && c.in && !c.out {
+		return false
+	}
+	if !c.names(x.Channel, x.Purpose) && !(x.Inbound && x.Channel.Call() && c.names(actInbound, x.Purpose)) {
+		return false
+	}
+	if loan != "" && x.LoanID != "" && x.LoanID != loan {
+		return false
+	}
+	got := outcomeNamed(x.Outcome)
+	return !got.known() || listed(c.outcomes, got)
+}
+
+// covers reports whether something with a person, at an address, is within the scope of the contact.
+func (s scope) covers(v *View, who duly.BorrowerID, at duly.PointID) bool {
+	if s == scopeAddress {
+		return v.at(at)
+	}
+	return v.same(who)
 }
 
 func (c *frequencyCap) check(v *View, at time.Time) finding {
@@ -76,7 +110,7 @@ func (c *frequencyCap) check(v *View, at time.Time) finding {
 
 // judge answers for one loan, or for all with "".
 func (c *frequencyCap) judge(v *View, at time.Time, loan duly.LoanID) finding {
-	if c.number(v, at, loan, time.Time{}) < c.limit {
+	if !c.distinct && c.number(v, at, loan, time.Time{}) < c.limit {
 		return pass()
 	}
 	switch c.period.unit {
@@ -121,7 +155,7 @@ func (c *frequencyCap) dated(v *View, at time.Time, loan duly.LoanID) finding {
 	worst := pass()
 	for _, loc := range v.zones {
 		today := civil.In(at, loc)
-		n := c.number(v, at, loan, c.period.start(today).At(0, loc))
+		n := c.used(v, at, loan, c.period.start(today).At(0, loc))
 		if n < c.limit {
 			continue
 		}
@@ -129,7 +163,7 @@ func (c *frequencyCap) dated(v *View, at time.Time, loan duly.LoanID) finding {
 			worst = c.full(c.period.String(), n)
 		}
 		for day := today.Add(1); ; day = day.Add(1) {
-			if c.number(v, at, loan, c.period.start(day).At(0, loc)) < c.limit || day.Sub(today) > maxRolls {
+			if c.used(v, at, loan, c.period.start(day).At(0, loc)) < c.limit || day.Sub(today) > maxRolls {
 				if open := day.At(0, loc); open.After(worst.until) {
 					worst.until = open
 				}
@@ -138,6 +172,24 @@ func (c *frequencyCap) dated(v *View, at time.Time, loan duly.LoanID) finding {
 		}
 	}
 	return worst
+}
+
+// used returns how much of the limit is used up from since on: contacts or, with distinct, the groups of channels other than
+// the contact's own.
+func (c *frequencyCap) used(v *View, at time.Time, loan duly.LoanID, since time.Time) int {
+	if !c.distinct {
+		return c.number(v, at, loan, since)
+	}
+	var seen [groups]bool
+	c.each(v, at, loan, since, func(_ time.Time, ch duly.Channel) { seen[groupOf(ch)] = true })
+	seen[groupOf(v.Contact.Channel)] = false
+	n := 0
+	for _, used := range seen {
+		if used {
+			n++
+		}
+	}
+	return n
 }
 
 // number counts what matches from since on; with the zero since, all that is known.
@@ -159,34 +211,35 @@ func (c *frequencyCap) number(v *View, at time.Time, loan duly.LoanID, since tim
 // first returns the earliest instant, from since on, of what matches.
 func (c *frequencyCap) first(v *View, at time.Time, loan duly.LoanID, since time.Time) time.Time {
 	var first time.Time
-	take := func(t time.Time) {
-		if !t.Before(since) && (first.IsZero() || t.Before(first)) {
+	c.each(v, at, loan, since, func(t time.Time, _ duly.Channel) {
+		if first.IsZero() || t.Before(first) {
 			first = t
 		}
-	}
+	})
+	return first
+}
+
+// each calls fn for what matches from since on.
+func (c *frequencyCap) each(v *View, at time.Time, loan duly.LoanID, since time.Time, fn func(time.Time, duly.Channel)) {
 	for i := range v.Person.Contacts {
-		if t, ok := c.contact(v, &v.Person.Contacts[i], at, loan); ok {
-			take(t)
+		if t, ok := c.contact(v, &v.Person.Contacts[i], at, loan); ok && !t.Before(since) {
+			fn(t, v.Person.Contacts[i].Channel)
 		}
 	}
 	for i := range v.Person.Touches {
-		if t := &v.Person.Touches[i]; c.touch(v, t, loan) {
-			take(t.At)
+		if t := &v.Person.Touches[i]; c.touch(v, t, loan) && !t.At.Before(since) {
+			fn(t.At, t.Channel)
 		}
 	}
-	return first
 }
 
 // contact returns when a contact of Duly's counts from, and whether it does.
 func (c *frequencyCap) contact(v *View, x *duly.Contact, at time.Time, loan duly.LoanID) (time.Time, bool) {
-	if x.ID == v.Contact.ID || c.count.in && !c.count.out {
+	if x.ID == v.Contact.ID || c.count.in && !c.count.out || !c.scope.covers(v, x.BorrowerID, x.PointID) {
 		return time.Time{}, false
 	}
 	got, when := outcomeOf(v, x, at)
 	if got == none || !listed(c.count.outcomes, got) || !listed(c.count.channels, x.Channel) || !listed(c.count.purposes, x.Purpose) {
-		return time.Time{}, false
-	}
-	if c.scope == scopeAddress && !v.at(x.PointID) {
 		return time.Time{}, false
 	}
 	return when, loan == "" || aboutLoan(x, loan)
@@ -194,17 +247,43 @@ func (c *frequencyCap) contact(v *View, x *duly.Contact, at time.Time, loan duly
 
 // touch reports whether a contact outside Duly counts.
 func (c *frequencyCap) touch(v *View, x *duly.Touch, loan duly.LoanID) bool {
-	if x.Inbound && c.count.out && !c.count.in || !x.Inbound && c.count.in && !c.count.out {
-		return false
+	return c.scope.covers(v, x.BorrowerID, x.PointID) && c.count.touch(x, loan)
+}
+
+// channelGroup is a way of reaching a person, of which there may be several channels.
+type channelGroup int
+
+// The groups. A channel that is not known is a group of its own.
+const (
+	groupCall channelGroup = iota
+	groupSMS
+	groupEmail
+	groupIM
+	groupApp
+	groupVisit
+	groupLetter
+	groupOther
+	groups
+)
+
+func groupOf(c duly.Channel) channelGroup {
+	switch c { //nolint:exhaustive // the rest is another
+	case duly.ChannelAgent, duly.ChannelRobot, duly.ChannelPrerecorded, actInbound, actVoicemail:
+		return groupCall
+	case duly.ChannelSMS:
+		return groupSMS
+	case duly.ChannelEmail:
+		return groupEmail
+	case duly.ChannelIM:
+		return groupIM
+	case duly.ChannelPush, duly.ChannelInApp:
+		return groupApp
+	case actVisit:
+		return groupVisit
+	case duly.ChannelLetter:
+		return groupLetter
 	}
-	if x.Channel != "" && !listed(c.count.channels, x.Channel) || x.Purpose != "" && !listed(c.count.purposes, x.Purpose) {
-		return false
-	}
-	if c.scope == scopeAddress && !v.at(x.PointID) || loan != "" && x.LoanID != "" && x.LoanID != loan {
-		return false
-	}
-	got := outcome(x.Outcome)
-	return !got.known() || listed(c.count.outcomes, got)
+	return groupOther
 }
 
 func aboutLoan(x *duly.Contact, loan duly.LoanID) bool {
@@ -220,7 +299,6 @@ func aboutLoan(x *duly.Contact, loan duly.LoanID) bool {
 func listed[E comparable](list []E, v E) bool { return len(list) == 0 || slices.Contains(list, v) }
 
 func parseCap(o *object) checker {
-	o.only("limit", "period", "scope", "count")
 	c := &frequencyCap{limit: o.whole("limit", 1, MaxLimit)}
 	if o.need("period") {
 		p, err := parsePeriod(o.str("period"))
@@ -230,23 +308,37 @@ func parseCap(o *object) checker {
 		c.period = p
 	}
 	c.scope = o.scope()
-	if !o.has("count") {
-		return c
+	if o.has("count") {
+		c.count = o.counted("count")
 	}
-	n := o.sub("count", "channel", "outcome", "direction", "purpose")
-	c.count = counted{channels: n.channels("channel"), purposes: n.purposes("purpose")}
+	switch s := o.str("distinct"); {
+	case s != "" && s != "channel_group":
+		o.fail("distinct", "must be channel_group")
+	case s != "" && (c.period.unit == ever || c.period.unit == rolling):
+		o.fail("distinct", "needs a period of days")
+		o.r.hint("calendar_day, rolling_days:N or iso_week")
+	case s != "":
+		c.distinct = true
+	}
+	return c
+}
+
+// counted reads which contacts count.
+func (o *object) counted(key string) counted {
+	n := o.sub(key, "channel", "outcome", "direction", "purpose")
+	c := counted{channels: n.channels("channel"), purposes: n.purposes("purpose")}
 	for i, s := range n.strs("outcome") {
 		if !outcome(s).known() {
 			n.r.fail(n.at["outcome"], fmt.Sprintf("%s[%d]", n.path("outcome"), i), "unknown outcome")
 		}
-		c.count.outcomes = append(c.count.outcomes, outcome(s))
+		c.outcomes = append(c.outcomes, outcome(s))
 	}
 	for _, s := range n.strs("direction") {
 		switch s {
 		case "out":
-			c.count.out = true
+			c.out = true
 		case "in":
-			c.count.in = true
+			c.in = true
 		default:
 			n.fail("direction", "must be out or in")
 		}

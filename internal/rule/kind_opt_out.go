@@ -43,7 +43,6 @@ func (x *optOut) refuses(key string, c duly.Channel) bool {
 }
 
 func parseOptOut(o *object) checker {
-	o.only("keys", "by_channel")
 	o.need("keys")
 	return &optOut{keys: o.strs("keys"), byChannel: o.yes("by_channel")}
 }

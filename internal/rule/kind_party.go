@@ -27,12 +27,14 @@ func (p *party) check(v *View, _ time.Time) finding {
 		return finding{seen: "to a " + who + "; allowed: " + strings.Join(p.allow, ", ")}
 	}
 	for i := range p.require {
-		if !p.require[i].holds(v) {
-			return finding{seen: "needed: " + p.require[i].text}
+		if ok, known := p.require[i].holds(v); !ok {
+			return needed(&p.require[i], known)
 		}
 	}
 	for i := range p.forbid {
-		if p.forbid[i].holds(v) {
+		if is, known := p.forbid[i].holds(v); !known {
+			return needed(&p.forbid[i], false)
+		} else if is {
 			return finding{seen: "must not be: " + p.forbid[i].text}
 		}
 	}
@@ -40,7 +42,6 @@ func (p *party) check(v *View, _ time.Time) finding {
 }
 
 func parseParty(o *object) checker {
-	o.only("allow", "require_all", "forbid_any")
 	o.need("allow")
 	return &party{allow: o.strs("allow"), require: o.predicates("require_all"), forbid: o.predicates("forbid_any")}
 }

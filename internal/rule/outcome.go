@@ -12,22 +12,43 @@ type outcome string
 
 // The outcomes. Reserved is a contact whose end is not known: it went out, or may have, and counts as the worst.
 const (
-	none         outcome = ""
-	reserved     outcome = "reserved"
-	delivered    outcome = "delivered"
-	voicemail    outcome = "voicemail"
-	answered     outcome = "answered"
-	conversation outcome = "conversation"
-	noAnswer     outcome = "no_answer"
-	busy         outcome = "busy"
+	none          outcome = ""
+	reserved      outcome = "reserved"
+	delivered     outcome = "delivered"
+	voicemail     outcome = "voicemail"
+	answered      outcome = "answered"
+	conversation  outcome = "conversation"
+	noAnswer      outcome = "no_answer"
+	busy          outcome = "busy"
+	busyConnected outcome = "busy_connected" // the dialled number was reached and was engaged
+	notConnected  outcome = "not_connected"  // the dialled number or address was never reached
 )
 
 // reachedOutcomes are the outcomes of what reached the person, or may have.
 var reachedOutcomes = []outcome{reserved, delivered, voicemail, answered, conversation}
 
+// outcomeWords are other words for outcomes, as dialers, agencies and carriers write them.
+var outcomeWords = map[string]outcome{
+	"connected": answered, "picked_up": answered, "talked": conversation, "spoke": conversation, "left_message": voicemail, "left_voicemail": voicemail,
+	"read": delivered, "opened": delivered, "unanswered": noAnswer, "missed": noAnswer, "rang_out": noAnswer, "declined": noAnswer,
+	"sent": reserved, "accepted": reserved, "queued": reserved, "pending": reserved, "in_doubt": reserved, "in_progress": reserved,
+	"failed": notConnected, "undelivered": notConnected, "not_delivered": notConnected, "undeliverable": notConnected, "bounced": notConnected,
+	"rejected": notConnected, "unreachable": notConnected, "invalid_number": notConnected, "disconnected": notConnected,
+	"out_of_service": notConnected, "network_error": notConnected, "not_in_service": notConnected, "failed_to_connect": notConnected,
+	"no_connection": notConnected, "cancelled": notConnected, "canceled": notConnected,
+}
+
 // known reports whether o is an outcome that caps can name. What ended otherwise counts in every cap.
 func (o outcome) known() bool {
-	return o == noAnswer || o == busy || slices.Contains(reachedOutcomes, o)
+	return o == noAnswer || o == busy || o == busyConnected || o == notConnected || slices.Contains(reachedOutcomes, o)
+}
+
+// outcomeNamed reads how a contact outside Duly ended.
+func outcomeNamed(s string) outcome {
+	if o, ok := outcomeWords[s]; ok {
+		return o
+	}
+	return outcome(s)
 }
 
 // outcomeOf returns how one of Duly's contacts counts, and from when. This is the whole table:

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -32,8 +33,11 @@ type Pack struct {
 	Jurisdiction string // "*", CN, US-MA: it applies to every country path that begins with it
 	TitleZH      string
 	TitleEN      string
-	Hash         string // SHA-256 of the text, in hexadecimal
+	Hash         string // SHA-256 of the text, in hexadecimal; of the obligations' too, if it has some
 	Rules        []Rule
+	appliesIf    When // conditions of every rule of the pack
+	conditions   []Field
+	Duties       []Duty // its obligations; see Obligation
 }
 
 // Name returns the pack's id with the first 12 digits of its hash: what decisions are stamped with.
@@ -106,7 +110,7 @@ func loadFile(fsys fs.FS, file string) (*Pack, error) {
 		return nil, duly.Errorf(duly.Invalid, "pack %s has no tests", p.ID).At(duly.Place{File: file}).
 			WithHint("write %s/tests.yaml with an allowing and a refusing case for each rule", dir)
 	}
-	return p, nil
+	return p, p.addDuties(fsys)
 }
 
 var (
@@ -117,11 +121,15 @@ var (
 )
 
 func (r *reader) pack(top ast.Node) *Pack {
-	o := r.open(top, "", "id", "version", "jurisdiction", "title", "rules")
+	o := r.open(top, "", "id", "version", "jurisdiction", "title", "applies_if", "rules")
 	p := &Pack{ID: o.name("id", packIDs), Version: o.str("version"), Jurisdiction: o.name("jurisdiction", jurisdictions)}
 	o.need("version")
 	if o.has("title") {
 		p.TitleZH, p.TitleEN = o.titles()
+	}
+	o.appliesIf(&p.appliesIf)
+	if o.has("applies_if") {
+		p.conditions = flatten(o.at["applies_if"], "applies_if")
 	}
 	if !o.need("rules") {
 		return p
@@ -137,7 +145,7 @@ func (r *reader) pack(top ast.Node) *Pack {
 	return p
 }
 
-var ruleKeys = []string{"id", "kind", "title", "force", "valid", "when", "params", "unless_consent", "effect", "reason", "source"}
+var ruleKeys = []string{"id", "kind", "title", "force", "valid", "when", "applies_if", "params", "unless_consent", "effect", "reason", "source"}
 
 func (r *reader) rule(n ast.Node, i int, p *Pack) Rule {
 	o := r.open(n, fmt.Sprintf("rules[%d]", i))
@@ -157,11 +165,72 @@ func (r *reader) rule(n ast.Node, i int, p *Pack) Rule {
 	}
 	rule.From, rule.To = o.valid()
 	rule.When = o.when()
+	o.appliesIf(&rule.When)
+	rule.When.add(o, &p.appliesIf)
 	rule.UnlessConsent = o.str("unless_consent")
 	o.kind(&rule)
 	rule.Reason = o.name("reason", codes)
 	rule.Source = o.source()
+	rule.Shadow = rule.Force == duly.ForceDraft || rule.Source.Read == readMemory && rule.Force != duly.ForcePolicy
+	rule.Place, rule.fields = r.place(n, "rules."+rule.ID), flatten(n, "")
 	return rule
+}
+
+// readMemory is the source of a rule whose instrument nobody has read.
+const readMemory = "memory"
+
+// add takes the conditions of the pack, which all its rules have.
+func (w *When) add(o object, pack *When) {
+	twice := pack.MinDays != nil && w.MinDays != nil || pack.MaxDays != nil && w.MaxDays != nil || pack.ThirdParty != nil && w.ThirdParty != nil ||
+		len(pack.Product) > 0 && len(w.Product) > 0 || len(pack.ProductNot) > 0 && len(w.ProductNot) > 0 ||
+		pack.CreditPurchaser != nil && w.CreditPurchaser != nil
+	if twice {
+		o.fail("when", "has a condition that applies_if of the pack has too")
+	}
+	w.MinDays, w.MaxDays = cmp.Or(pack.MinDays, w.MinDays), cmp.Or(pack.MaxDays, w.MaxDays)
+	w.ThirdParty, w.CreditPurchaser = cmp.Or(pack.ThirdParty, w.ThirdParty), cmp.Or(pack.CreditPurchaser, w.CreditPurchaser)
+	w.Product, w.ProductNot = append(w.Product, pack.Product...), append(w.ProductNot, pack.ProductNot...)
+}
+
+// flatten lists what a node of a pack says, each text with its path.
+func flatten(n ast.Node, name string) []Field {
+	var pairs []*ast.MappingValueNode
+	switch x := n.(type) {
+	case *ast.MappingNode:
+		pairs = x.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{x}
+	case *ast.NullNode:
+		return nil // null says nothing
+	case *ast.SequenceNode:
+		parts := make([]string, len(x.Values))
+		for i, v := range x.Values {
+			parts[i] = plainText(v)
+		}
+		return []Field{{name, "[" + strings.Join(parts, ", ") + "]"}}
+	default:
+		return []Field{{name, plainText(n)}}
+	}
+	var out []Field
+	for _, p := range pairs {
+		key := plainText(p.Key)
+		if name != "" {
+			key = name + "." + key
+		}
+		out = append(out, flatten(p.Value, key)...)
+	}
+	return out
+}
+
+// plainText returns what one node says, without the quotes it may be in.
+func plainText(n ast.Node) string {
+	if s, ok := text(n); ok {
+		return s
+	}
+	if n == nil || n.GetToken() == nil {
+		return ""
+	}
+	return n.GetToken().Value
 }
 
 // kind reads what depends on the rule's kind: its parameters and its effect.
@@ -178,6 +247,9 @@ func (o *object) kind(rule *Rule) {
 	params := object{r: o.r, node: o.node, field: o.path("params"), at: map[string]ast.Node{}}
 	if o.has("params") {
 		params = o.r.open(o.at["params"], o.path("params"))
+	}
+	if len(k.params) > 0 {
+		params.only(k.names()...)
 	}
 	rule.checker = k.parse(&params)
 	rule.Effect = o.effect(rule.Kind, k.effects)

@@ -74,6 +74,22 @@ func TestLoadRefuses(t *testing.T) {
 		{"uncompared number", one("prerequisite", "{require_fact: loan.amount_due}"), "loan.amount_due is a number: compare it"},
 		{"compared truth", one("prerequisite", `{require_fact: "clock_ok>1"}`), "clock_ok is true or false"},
 		{"fact and notice", one("prerequisite", "{require_fact: clock_ok, require_notice: {type: x, min_age_days: 1}}"), "and not both"},
+		{"two prerequisites", one("prerequisite", "{require_fact: clock_ok, within: {event: opt_out, minutes: 5}}"), "must have one of"},
+		{"unknown event", one("prerequisite", "{within: {event: full_moon, minutes: 5}}"), "rules.R-1.params.within.event: must be opt_out"},
+		{"unknown source of hours", one("contact_window", "{source: horoscope}"), "rules.R-1.params.source: must be borrower_preference"},
+		{"two sources of hours", one("contact_window", `{source: borrower_preference, days: {"*": ["08:00", "21:00"]}}`), "params.days: is not used"},
+		{"cooldown after nothing", one("cooldown", "{days: 7, scope: [person]}"), "rules.R-1.params.after: is missing"},
+		{"cooldown of no day", one("cooldown", "{after: {channel: [sms]}, days: 0, scope: [person]}"), "rules.R-1.params.days: must be a whole number from 1"},
+		{"any address", one("address", "{}"), "must say which addresses pass"},
+		{"any sender", one("sender", "{from_fact: x}"), "must have number_prefix, forbid_hidden_number or registered_template"},
+		{"unknown class day", one("sender", "{number_prefix: [\"1600\"], from_by_entity_class: {bank: soon}}"), "params.from_by_entity_class.bank: not a day"},
+		{"unknown demand", one("actor", "{require: brave}"), "rules.R-1.params.require: must be certified or human_reviewed"},
+		{"unknown flag", one("actor", "{require: certified, if_flag: moon}"), `unknown fact "moon"`},
+		{"distinct what", one("frequency_cap", "{limit: 1, period: iso_week, scope: [person], distinct: colour}"), "params.distinct: must be channel_group"},
+		{"distinct when", one("frequency_cap", `{limit: 1, period: "rolling:24h", scope: [person], distinct: channel_group}`), "params.distinct: needs a period of days"},
+		{"condition twice", one("hold", "{holds: [x]}", "when: {dpd_gt: 3}", "applies_if: {dpd_gt: 4}"), "applies_if.dpd_gt: is given twice"},
+		{"condition of the pack twice", strings.Replace(one("hold", "{holds: [x]}", "when: {dpd_gt: 3}"), "rules:", "applies_if: {dpd_gt: 4}\nrules:", 1), "has a condition that applies_if of the pack has too"},
+		{"unknown condition", one("hold", "{holds: [x]}", "applies_if: {moon: full}"), "applies_if.moon: unknown key"},
 		{"bad pattern", one("content", `{must: ["(["]}`), "rules.R-1.params.must[0]: not a regular expression"},
 		{"no pattern", one("content", "{}"), "must have must or must_not"},
 		{"impossible day", one("hold", "{holds: [x]}", "valid: {from: 2026-02-30, to: null}"), "rules.R-1.valid.from: not a day written YYYY-MM-DD"},
@@ -166,9 +182,20 @@ func TestLoadFS(t *testing.T) {
 		}
 	}
 	want := map[string][]string{
-		"policy-default": {"POL-01", "POL-02", "POL-03", "POL-04", "POL-05", "POL-06", "POL-07"},
+		"policy-default": {"POL-01", "POL-02", "POL-03", "POL-04", "POL-05", "POL-06", "POL-07", "POL-10"},
 		"cn-mainland": {"CN-01", "CN-02", "CN-03", "CN-04", "CN-05", "CN-05b", "CN-05c", "CN-06", "CN-08", "CN-11", "CN-11b", "CN-11c", "CN-12",
 			"CN-16", "CN-19", "CN-21", "CN-26"},
+		"us-regf": {"US-01", "US-03", "US-04", "US-05", "US-06", "US-07", "US-07b", "US-08", "US-08b", "US-09", "US-10", "US-11"},
+		"us-tcpa": {"US-14", "US-15", "US-15b", "US-15c", "US-16"},
+		"us-ma":   {"US-MA-01", "US-MA-02"}, "us-fl": {"US-FL-01"}, "us-wa": {"US-WA-01", "US-WA-02"},
+		"us-dc":   {"US-DC-01", "US-DC-02", "US-DC-03", "US-DC-04"},
+		"uk-conc": {"UK-01", "UK-02", "UK-03", "UK-04", "UK-05", "UK-06", "UK-07"},
+		"eu-core": {"EU-01", "EU-02", "EU-03", "EU-04", "EU-06"},
+		"in-rbi":  {"IN-01", "IN-02", "IN-03", "IN-05", "IN-06", "IN-07"}, "id-ojk": {"ID-01", "ID-03", "ID-05"},
+		"ph-sec": {"PH-01", "PH-02"}, "vn-sbv": {"VN-01", "VN-02", "VN-03"}, "th-dca": {"TH-01", "TH-02"},
+		"kr-pdpa": {"KR-01", "KR-02", "KR-03", "KR-04"}, "co-ley2300": {"CO-01", "CO-02", "CO-03"},
+		"mx-condusef": {"MX-01", "MX-02", "MX-03"}, "br-sp": {"BR-SP-01"}, "br-rj": {"BR-RJ-01"},
+		"ke-dcp": {"KE-01", "KE-02", "KE-03"}, "ng-fccpc": {"NG-01"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("rules (-want +got):\n%s", d)
@@ -236,8 +263,11 @@ func TestEveryKindIsDocumented(t *testing.T) {
 		if k.Doc() == "" {
 			t.Errorf("kind %s has no words", k)
 		}
+		if len(k.Params()) == 0 {
+			t.Errorf("the parameters of kind %s are not listed", k)
+		}
 	}
-	if got, want := len(rule.Kinds()), 9; got != want {
+	if got, want := len(rule.Kinds()), 13; got != want {
 		t.Errorf("got %d kinds, want %d", got, want)
 	}
 }

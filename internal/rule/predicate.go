@@ -13,6 +13,7 @@ import (
 // state.NAME asks for one of the borrower's flags.
 type predicate struct {
 	text  string
+	name  string
 	not   bool
 	truth func(f *Facts) bool  // of a fact that is true or false, or
 	value func(f *Facts) int64 // of a number, which is compared
@@ -20,25 +21,41 @@ type predicate struct {
 	with  int64
 }
 
-func (p *predicate) holds(v *View) bool {
-	if p.truth != nil {
-		return p.truth(v.Facts) != p.not
+// holds answers the question, and reports whether the fact that it asks for is known.
+func (p *predicate) holds(v *View) (ok, known bool) {
+	if v.lacks(p.name) {
+		return false, false
 	}
-	n := p.value(v.Facts)
+	if p.truth != nil {
+		return p.truth(v.Facts) != p.not, true
+	}
+	n, with := p.value(v.Facts), p.with
+	if p.name == factAmount && with != 0 {
+		c := v.currency()
+		if c == "" {
+			return false, false
+		}
+		for range c.Decimals() {
+			with *= 10 // 14 digits by 4 at the most
+		}
+	}
 	switch p.op {
 	case ">":
-		return n > p.with
+		return n > with, true
 	case ">=":
-		return n >= p.with
+		return n >= with, true
 	case "<":
-		return n < p.with
+		return n < with, true
 	case "<=":
-		return n <= p.with
+		return n <= with, true
 	case "==":
-		return n == p.with
+		return n == with, true
 	}
-	return false
+	return false, false
 }
+
+// factAmount is what the contact's items owe. Rules name it in whole units of the currency.
+const factAmount = "loan.amount_due"
 
 // truths and numbers are the facts that a predicate can ask for, besides state.NAME.
 var (
@@ -50,10 +67,10 @@ var (
 		"actor.identity_verified": func(f *Facts) bool { return f.Actor.IdentityVerified },
 	}
 	numbers = map[string]func(*Facts) int64{
-		"loan.amount_due": func(f *Facts) int64 { return f.AmountDue },
-		"days_past_due":   func(f *Facts) int64 { return int64(f.DaysPastDue) },
+		factAmount: func(f *Facts) int64 { return f.AmountDue },
+		factDays:   func(f *Facts) int64 { return int64(f.DaysPastDue) },
 	}
-	predicates = regexp.MustCompile(`^(not +)?([a-z][a-z_.]*)(?: *(>=|<=|==|>|<) *(-?[0-9]{1,15}))?$`)
+	predicates = regexp.MustCompile(`^(not +)?([a-z][a-z_.]*)(?: *(>=|<=|==|>|<) *(-?[0-9]{1,14}))?$`)
 )
 
 func parsePredicate(s string) (predicate, error) {
@@ -61,8 +78,8 @@ func parsePredicate(s string) (predicate, error) {
 	if m == nil {
 		return predicate{}, fmt.Errorf("not a question about the facts, such as \"not state.vulnerable\" or \"loan.amount_due>0\"")
 	}
-	p := predicate{text: s, not: m[1] != "", op: m[3]}
-	name := m[2]
+	p := predicate{text: s, name: m[2], not: m[1] != "", op: m[3]}
+	name := p.name
 	if flag, ok := strings.CutPrefix(name, "state."); ok && flag != "" {
 		p.truth = func(f *Facts) bool { return f.Person.Borrower.HasFlag(flag) }
 	} else if p.truth = truths[name]; p.truth == nil {

@@ -26,17 +26,32 @@ type Rule struct {
 	Effect        duly.Verdict
 	Reason        string
 	Source        Source
+	Shadow        bool // it is reported and not enforced; see Enforce
+	Place         duly.Place
 	checker       checker
+	fields        []Field
 }
+
+// Field is one thing that a rule says, by its path in the pack's text.
+type Field struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Fields lists what the rule says, as its pack writes it, in the order of the text. A rule of a strategy's own has none.
+func (r *Rule) Fields() []Field { return r.fields }
 
 // When chooses the contacts that a rule looks at. Empty lists and nil limits choose all.
 type When struct {
-	Purpose    []duly.Purpose
-	Channel    []duly.Channel
-	Phase      []Phase
-	MinDays    *int // days past due, inclusive
-	MaxDays    *int
-	ThirdParty *bool // who acts is an outside agency
+	Purpose         []duly.Purpose
+	Channel         []duly.Channel
+	Phase           []Phase
+	MinDays         *int // days past due, inclusive
+	MaxDays         *int
+	ThirdParty      *bool    // who acts is an outside agency
+	Product         []string // of one of the contact's loans
+	ProductNot      []string // one of the contact's loans is of another product
+	CreditPurchaser *bool    // the lender bought the credit
 }
 
 // The reasons that are not a rule's own, and the ids of the built-in rules that give them.
@@ -63,10 +78,16 @@ const (
 // Judge answers for one rule at one instant, whatever the contact's purpose and channel: Set.Rules has chosen by those.
 // The zero Reason is in favour. A Defer without Until has no end that is known.
 func (r *Rule) Judge(v *View, at time.Time) duly.Reason {
-	if !r.applies(v, at) {
+	applies, missing := r.applies(v, at)
+	var f finding
+	switch {
+	case missing != "":
+		f = finding{lack: lackFact, seen: missing + " is not known, and the rule depends on it"}
+	case !applies:
 		return duly.Reason{}
+	default:
+		f = r.checker.check(v, at)
 	}
-	f := r.checker.check(v, at)
 	if f.ok {
 		return duly.Reason{}
 	}
@@ -86,20 +107,47 @@ func (r *Rule) Judge(v *View, at time.Time) duly.Reason {
 	return out
 }
 
-// applies reports whether the rule looks at the contact at all, apart from purpose and channel.
-func (r *Rule) applies(v *View, at time.Time) bool {
+// Applies reports whether the rule looks at the contact at an instant: it is in force, and its conditions hold or depend on
+// what is not known.
+func (r *Rule) Applies(v *View, at time.Time) bool {
+	applies, missing := r.applies(v, at)
+	return applies || missing != ""
+}
+
+// applies reports whether the rule looks at the contact at all, apart from purpose and channel; or which fact it would
+// have to know to tell.
+func (r *Rule) applies(v *View, at time.Time) (applies bool, missing string) {
 	w := &r.When
 	switch {
-	case w.MinDays != nil && v.DaysPastDue < *w.MinDays, w.MaxDays != nil && v.DaysPastDue > *w.MaxDays:
-		return false
-	case w.ThirdParty != nil && v.Actor.ThirdParty != *w.ThirdParty:
-		return false
+	case w.ThirdParty != nil && v.Actor.ThirdParty != *w.ThirdParty, w.CreditPurchaser != nil && v.CreditPurchaser != *w.CreditPurchaser:
+		return false, ""
 	case len(w.Phase) > 0 && !slices.Contains(w.Phase, v.phase()):
-		return false
-	case r.UnlessConsent != "" && v.consent(r.UnlessConsent, at):
-		return false
+		return false, ""
+	case r.UnlessConsent != "" && v.consent(r.UnlessConsent, at), !r.inForce(v, at):
+		return false, ""
 	}
-	return r.inForce(v, at)
+	if w.MinDays != nil || w.MaxDays != nil {
+		switch {
+		case v.lacks(factDays):
+			return false, "how many days past due the contact is"
+		case w.MinDays != nil && v.DaysPastDue < *w.MinDays, w.MaxDays != nil && v.DaysPastDue > *w.MaxDays:
+			return false, ""
+		}
+	}
+	for _, p := range []struct {
+		names []string
+		not   bool
+	}{{w.Product, false}, {w.ProductNot, true}} {
+		if len(p.names) == 0 {
+			continue
+		}
+		if is, known := v.product(p.names, p.not); !known {
+			return false, "the loan's product"
+		} else if !is {
+			return false, ""
+		}
+	}
+	return true, ""
 }
 
 // inForce reports whether at is a day of the rule's in any zone that the borrower may be in.
@@ -133,14 +181,9 @@ func (r *Rule) until(v *View, at, test time.Time) time.Time {
 	return test
 }
 
-// covers reports whether the rule looks at contacts of the purpose by the channel.
-func (w *When) covers(p duly.Purpose, c duly.Channel) bool {
-	return (len(w.Purpose) == 0 || slices.Contains(w.Purpose, p)) && (len(w.Channel) == 0 || slices.Contains(w.Channel, c))
-}
-
 // within reports whether a pack for jurisdiction j applies to a borrower of country path c.
 func within(c, j string) bool {
-	return j == "*" || c == j || strings.HasPrefix(c, j) && c[len(j)] == '-'
+	return j == "*" || c == j || strings.HasPrefix(c, j) && c[len(j)] == '-' || j == europeanUnion && InUnion(c)
 }
 
 // NewCap makes a rule of a strategy's own limits: at most limit contacts of a person in a period, by the channels given

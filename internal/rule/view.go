@@ -11,6 +11,7 @@ import (
 type View struct {
 	*Facts
 	set    *Set
+	place  *place
 	zones  []*time.Location
 	near   [4]*time.Location // zones points here where they are few
 	folded string            // of Text, once asked for
@@ -20,7 +21,7 @@ type View struct {
 // not be viewed.
 func (s *Set) View(f *Facts) *View {
 	v := s.views.Get().(*View)
-	v.Facts, v.set = f, s
+	v.Facts, v.set, v.place = f, s, s.at(f.Person.Borrower.Country)
 	v.zones = v.near[:0]
 	for i := range f.Person.Borrower.Zones {
 		loc := s.location(f.Person.Borrower.Zones[i].Name)
@@ -39,6 +40,9 @@ func (v *View) Release() {
 	*v = View{}
 	set.views.Put(v)
 }
+
+// Packs returns the packs that apply to the borrower, as id@hash, by id. The caller must not change the slice.
+func (v *View) Packs() []string { return v.place.ids }
 
 // phase is the facts' phase; what is neither phase is judged as strictly as sending.
 func (v *View) phase() Phase {
@@ -76,7 +80,7 @@ func (v *View) Unknown() []duly.Reason {
 	}
 	for i := range v.Person.Holds {
 		h := &v.Person.Holds[i]
-		if h.ActiveAt(v.Now) && !v.set.holds[h.Kind] && v.stopped(h) {
+		if h.ActiveAt(v.Now) && !v.place.holds[h.Kind] && v.stopped(h) {
 			say(RuleHoldKind, CodeHoldKind, "no rule says what a hold of this kind stops")
 			break
 		}
@@ -86,15 +90,10 @@ func (v *View) Unknown() []duly.Reason {
 
 // unknownCountry refuses a borrower for whose country no pack is loaded, once packs of countries are.
 func (v *View) unknownCountry(say func(rule, code, format string, args ...any)) {
-	if !v.set.placed {
+	if !v.set.placed || v.place.named {
 		return
 	}
 	country := v.Person.Borrower.Country
-	for _, p := range v.set.packs {
-		if p.Jurisdiction != "*" && within(country, p.Jurisdiction) {
-			return
-		}
-	}
 	if country == "" {
 		say(RuleJurisdiction, CodeJurisdiction, "the borrower's country is not known")
 		return

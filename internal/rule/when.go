@@ -2,20 +2,13 @@ package rule
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dulyhq/duly"
 )
 
 // knownPurpose reports whether rules know the purpose. A contact for any other is blocked.
-func knownPurpose(p duly.Purpose) bool {
-	switch p {
-	case duly.PurposePreDue, duly.PurposeDueDay, duly.PurposeCollection, duly.PurposeMarketing, duly.PurposeLocation,
-		duly.PurposeCreditReport, duly.PurposeConsentRequest, duly.PurposeOptOutConfirm, duly.PurposeEnforcement,
-		duly.PurposeHardshipDecision, duly.PurposeMandatory:
-		return true
-	}
-	return false
-}
+func knownPurpose(p duly.Purpose) bool { return slices.Contains(everyPurpose, p) }
 
 // Acts that rules name like channels though Duly sends nothing by them.
 const (
@@ -26,15 +19,19 @@ const (
 )
 
 // knownChannel reports whether rules know the channel.
-func knownChannel(c duly.Channel) bool {
-	return c.Known() || c == actAPI || c == actVisit || c == actVoicemail || c == actInbound
-}
+func knownChannel(c duly.Channel) bool { return slices.Contains(everyChannel, c) }
+
+// factDays is how many days past due the contact is, as rules name it.
+const factDays = "days_past_due"
+
+// conditionKeys are the keys by which a rule, and its pack, choose contacts besides purpose, channel and phase.
+var conditionKeys = []string{"dpd_gt", "dpd_lte", "actor_third_party", "product", "product_not", "credit_purchaser"}
 
 func (o *object) when() When {
 	if !o.has("when") {
 		return When{}
 	}
-	w := o.sub("when", "purpose", "channel", "phase", "dpd_gt", "dpd_lte", "actor_third_party")
+	w := o.sub("when", append([]string{"purpose", "channel", "phase"}, conditionKeys...)...)
 	out := When{Purpose: w.purposes("purpose"), Channel: w.channels("channel")}
 	for i, s := range w.strs("phase") {
 		if !Phase(s).Known() {
@@ -42,19 +39,61 @@ func (o *object) when() When {
 		}
 		out.Phase = append(out.Phase, Phase(s))
 	}
-	if w.has("dpd_gt") {
-		n := w.whole("dpd_gt", -maxDays, maxDays) + 1
-		out.MinDays = &n
-	}
-	if w.has("dpd_lte") {
-		n := w.whole("dpd_lte", -maxDays, maxDays)
-		out.MaxDays = &n
-	}
-	if w.has("actor_third_party") {
-		b := w.yes("actor_third_party")
-		out.ThirdParty = &b
-	}
+	w.conditions(&out)
 	return out
+}
+
+// appliesIf reads the conditions of applies_if over those that are there already.
+func (o *object) appliesIf(w *When) {
+	if o.has("applies_if") {
+		c := o.sub("applies_if", conditionKeys...)
+		c.conditions(w)
+	}
+}
+
+// conditions reads conditions over those that are there already: all of them must hold, so the same is not given twice.
+func (o *object) conditions(w *When) {
+	twice := func(key string, there bool) {
+		if there && o.has(key) {
+			o.fail(key, "is given twice: by the rule, and by applies_if of the rule or its pack")
+		}
+	}
+	twice("dpd_gt", w.MinDays != nil)
+	twice("dpd_lte", w.MaxDays != nil)
+	twice("actor_third_party", w.ThirdParty != nil)
+	twice("product", len(w.Product) > 0)
+	twice("product_not", len(w.ProductNot) > 0)
+	twice("credit_purchaser", w.CreditPurchaser != nil)
+	if o.has("dpd_gt") {
+		n := o.whole("dpd_gt", -maxDays, maxDays) + 1
+		w.MinDays = &n
+	}
+	if o.has("dpd_lte") {
+		n := o.whole("dpd_lte", -maxDays, maxDays)
+		w.MaxDays = &n
+	}
+	if o.has("actor_third_party") {
+		b := o.yes("actor_third_party")
+		w.ThirdParty = &b
+	}
+	if o.has("product") {
+		w.Product = o.words("product")
+	}
+	if o.has("product_not") {
+		w.ProductNot = o.words("product_not")
+	}
+	if o.has("credit_purchaser") {
+		b := o.yes("credit_purchaser")
+		w.CreditPurchaser = &b
+	}
+}
+
+// words reads one text or a list of them.
+func (o *object) words(key string) []string {
+	if s, ok := text(o.at[key]); ok && s != "" {
+		return []string{s}
+	}
+	return o.strs(key)
 }
 
 // maxDays bounds days past due and ages in days.

@@ -6,10 +6,8 @@ import (
 	"github.com/dulyhq/duly/internal/civil"
 )
 
-// span is hours of one day: from, inclusive, to to, exclusive. The zero span is a closed day.
+// span is hours of one day: from, inclusive, to to, exclusive.
 type span struct{ from, to civil.Clock }
-
-func (s span) closed() bool { return s.to <= s.from }
 
 // hours returns the instants between which the span lies on day d in loc. This is the one place where the hours of a
 // rule become instants. Where the clocks go back over an end of the span, the strict reading is taken: it opens at the
@@ -29,28 +27,26 @@ func calm(t time.Time, loc *time.Location) bool {
 // daysAhead bounds how far the next opening is looked for. Past it a rule has no end that is known.
 const daysAhead = 40
 
-// week is the hours of each day of the week, Sunday first, and of holidays.
+// week is the hours of each day of the week, Sunday first, and of holidays. The hours of a day are in order and do not
+// meet.
 type week struct {
-	days     [7]span
-	holiday  span
+	days     [7][]span
+	holiday  []span
 	calendar string // whose holidays count; "" has none
 }
 
 // on returns the hours of a day; ok is false if the calendar does not tell.
-func (w *week) on(d civil.Date, cals *civil.Calendars) (s span, ok bool) {
+func (w *week) on(d civil.Date, cals *civil.Calendars) (hours []span, ok bool) {
 	if w.calendar == "" {
 		return w.days[d.Weekday()], true
 	}
-	if cals == nil {
-		return span{}, false
-	}
 	cal, ok := cals.Get(w.calendar)
 	if !ok {
-		return span{}, false
+		return nil, false
 	}
 	day, err := cal.Day(d)
 	if err != nil {
-		return span{}, false
+		return nil, false
 	}
 	if day.Holiday != "" && !day.Working {
 		return w.holiday, true
@@ -62,17 +58,25 @@ func (w *week) on(d civil.Date, cals *civil.Calendars) (s span, ok bool) {
 func (w *week) open(t time.Time, loc *time.Location, length time.Duration, cals *civil.Calendars) (open, known bool) {
 	local := t.In(loc)
 	d := civil.Of(local)
-	s, known := w.on(d, cals)
-	if !known || s.closed() {
+	hours, known := w.on(d, cals)
+	if !known || len(hours) == 0 {
 		return false, known
 	}
-	if calm(t, loc) {
-		into := time.Duration(local.Hour())*time.Hour + time.Duration(local.Minute())*time.Minute +
-			time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
-		return into >= time.Duration(s.from)*time.Minute && into+max(length, 1) <= time.Duration(s.to)*time.Minute, true
+	quiet := calm(t, loc)
+	into := time.Duration(local.Hour())*time.Hour + time.Duration(local.Minute())*time.Minute +
+		time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
+	for _, s := range hours {
+		if quiet {
+			open = into >= time.Duration(s.from)*time.Minute && into+max(length, 1) <= time.Duration(s.to)*time.Minute
+		} else {
+			from, to := s.hours(d, loc)
+			open = !t.Before(from) && !t.Add(max(length, 1)).After(to)
+		}
+		if open {
+			return true, true
+		}
 	}
-	from, to := s.hours(d, loc)
-	return !t.Before(from) && !t.Add(max(length, 1)).After(to), true
+	return false, true
 }
 
 // next returns the first instant at or after t at which the hours are open in loc for a contact of the given length;
@@ -83,19 +87,18 @@ func (w *week) next(t time.Time, loc *time.Location, length time.Duration, cals 
 	}
 	d := civil.In(t, loc)
 	for i := range daysAhead {
-		s, known := w.on(d.Add(i), cals)
+		hours, known := w.on(d.Add(i), cals)
 		if !known {
 			return time.Time{}, false
 		}
-		if s.closed() {
-			continue
-		}
-		from, to := s.hours(d.Add(i), loc)
-		if from.Before(t) {
-			from = t
-		}
-		if !from.Add(max(length, 1)).After(to) {
-			return from, true
+		for _, s := range hours {
+			from, to := s.hours(d.Add(i), loc)
+			if from.Before(t) {
+				from = t
+			}
+			if !from.Add(max(length, 1)).After(to) {
+				return from, true
+			}
 		}
 	}
 	return time.Time{}, true

@@ -61,7 +61,7 @@ func compareHours(t *testing.T, s span, d civil.Date, loc *time.Location, watch 
 	t.Helper()
 	w := week{}
 	for i := range w.days {
-		w.days[i] = s
+		w.days[i] = []span{s}
 	}
 	twice := repeated(watch)
 	for _, g := range watch {
@@ -94,7 +94,7 @@ func repeated(watch []glance) bool {
 
 func TestNextIsTheFirstOpenMinute(t *testing.T) {
 	t.Parallel()
-	w := week{days: [7]span{1: {540, 1140}, 2: {540, 1140}, 3: {0, 90}, 6: {480, 900}}}
+	w := week{days: [7][]span{1: {{540, 1140}}, 2: {{540, 1140}}, 3: {{0, 90}}, 6: {{480, 900}}}}
 	for _, name := range windowZones {
 		loc := zone(t, name)
 		start := civil.On(2018, 3, 1).At(0, loc)
@@ -140,7 +140,7 @@ func TestHoursWhenTheClocksGoBack(t *testing.T) {
 func TestHolidays(t *testing.T) {
 	t.Parallel()
 	cals := civil.NewCalendars(civil.NewCalendar("XX", []int{2026}, []civil.Date{civil.On(2026, 12, 30)}))
-	w := week{days: [7]span{1: {540, 1080}, 2: {540, 1080}, 3: {540, 1080}, 4: {540, 1080}, 5: {540, 1080}}, holiday: span{600, 720}, calendar: "XX"}
+	w := week{days: [7][]span{1: {{540, 1080}}, 2: {{540, 1080}}, 3: {{540, 1080}}, 4: {{540, 1080}}, 5: {{540, 1080}}}, holiday: []span{{600, 720}}, calendar: "XX"}
 	at := func(s string) time.Time {
 		t.Helper()
 		v, err := time.Parse(time.RFC3339, s)

@@ -33,6 +33,7 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 	ctx := t.Context()
 	cfg := app.Default()
 	cfg.Store = dsn
+	cfg.Node.Lease = app.Duration(time.Minute) // a busy machine must not cost the lease
 	b := rough
 	b.Seed = seed
 	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &b}}
@@ -41,6 +42,15 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 		t.Fatal(err)
 	}
 	defer a.Close()
+	leave, err := a.Join(ctx, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := leave(); err != nil {
+			t.Error(err)
+		}
+	}()
 	o := sim.Options{Seed: seed, Borrowers: borrowers, Start: start, Days: days, Location: a.Location}
 	book, err := sim.NewBook(o)
 	if err != nil {
@@ -120,11 +130,21 @@ func TestCheckFinds(t *testing.T) {
 	ctx := t.Context()
 	cfg := app.Default()
 	cfg.Store = filepath.Join(t.TempDir(), "duly.db") + store.Hasty
+	cfg.Node.Lease = app.Duration(time.Minute)
 	a, err := app.New(ctx, cfg, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
+	leave, err := a.Join(ctx, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := leave(); err != nil {
+			t.Error(err)
+		}
+	}()
 	o := sim.Options{Seed: 3, Borrowers: 60, Start: start, Days: 5, Location: a.Location}
 	book, err := sim.NewBook(o)
 	if err != nil {

@@ -44,6 +44,9 @@ func (tx *Tx) lock() error {
 	if len(tx.order) == 0 {
 		return nil
 	}
+	if tx.db.spread {
+		return tx.lockEach()
+	}
 	return tx.query(func(r *row) error {
 		b, state := scanBucket(r)
 		tx.buckets[b] = &state
@@ -110,11 +113,11 @@ func (tx *Tx) Bucket(bucket int) (Bucket, error) {
 // Buckets returns the states of buckets, by number.
 func (tx *Tx) Buckets(buckets []int) (map[int]Bucket, error) {
 	out := make(map[int]Bucket, len(buckets))
-	err := tx.query(func(r *row) error {
+	err := tx.inBuckets(buckets, func(r *row) error {
 		b, state := scanBucket(r)
 		out[b] = state.Bucket
 		return nil
-	}, "SELECT "+bucketCols+" FROM bucket WHERE bucket @ids($1)", tx.db.d.numbers(buckets))
+	}, "SELECT "+bucketCols+" FROM bucket WHERE bucket @ids($1)")
 	return out, err
 }
 
@@ -167,7 +170,7 @@ func (tx *Tx) MarkDirty(ids []duly.BorrowerID) error {
 
 // Dirty returns the persons of buckets that are due to be planned again, sorted.
 func (tx *Tx) Dirty(buckets []int) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT borrower_id FROM dirty WHERE bucket @ids($1)", tx.db.d.numbers(buckets))
+	return tx.borrowerIDs(buckets, "SELECT borrower_id FROM dirty WHERE bucket @ids($1)")
 }
 
 // ClearDirty takes the marks of persons away.

@@ -210,8 +210,12 @@ func (tx *Tx) contacts(query string, args ...any) ([]duly.Contact, error) {
 // DueContacts returns the planned contacts of buckets that may go at now and are not over: bucket by bucket, in each the
 // most urgent first.
 func (tx *Tx) DueContacts(buckets []int, now time.Time, limit int) ([]duly.Contact, error) {
-	return tx.contacts(contactQuery+"bucket @ids($1) AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
-		"ORDER BY bucket, priority DESC, not_before, id LIMIT $3", tx.db.d.numbers(buckets), micros(now), int64(limit))
+	var out []duly.Contact
+	s := newContactScanner()
+	err := tx.inBuckets(buckets, func(r *row) error { out = append(out, s.scan(r)); return nil },
+		contactQuery+"bucket @ids($1) AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
+			"ORDER BY bucket, priority DESC, not_before, id LIMIT $3", micros(now), int64(limit))
+	return out[:min(limit, len(out))], err
 }
 
 // Expired returns the planned contacts of a bucket whose time is over at now.
@@ -233,8 +237,7 @@ func (tx *Tx) OpenContacts(bucket int, ids []duly.BorrowerID) ([]duly.Contact, e
 
 // Followups returns the persons of buckets with a contact whose next rung is due at now, sorted.
 func (tx *Tx) Followups(buckets []int, now time.Time) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket @ids($1) AND "+followup+" AND c.fallback_at <= $2",
-		tx.db.d.numbers(buckets), micros(now))
+	return tx.borrowerIDs(buckets, "SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket @ids($1) AND "+followup+" AND c.fallback_at <= $2", micros(now))
 }
 
 // FindContact returns a contact, or an error with code NotFound.

@@ -89,13 +89,13 @@ func (c crowd) numbers() []int {
 }
 
 // ask makes of a query for the rows of members of one bucket, its $1 and $2, the queries for those of a crowd: one alone
-// where a server is asked, one for each bucket where the engine is in the process. The rows of a member come together and
+// where a server is asked, one for each bucket where the engine is in the process or the store is spread. The rows of a member come together and
 // in the order of the query; the members come in any order.
 func (tx *Tx) ask(c crowd, scan func(*row) error, text string, args ...any) []ask {
 	switch {
 	case c.buckets == 0:
 		return nil
-	case c.buckets > 1 && tx.db.d.across != nil:
+	case c.buckets > 1 && tx.db.d.across != nil && !tx.db.spread:
 		buckets, ids := make([]int, len(c.members)), make([]string, len(c.members))
 		for i, m := range c.members {
 			buckets[i], ids[i] = m.bucket, m.id
@@ -116,14 +116,11 @@ func (tx *Tx) ask(c crowd, scan func(*row) error, text string, args ...any) []as
 	return out
 }
 
+type acrossKey string
+
 // acrossText is the text of a query for one bucket's people as it is for those of several.
 func (db *DB) acrossText(text string) string {
-	if s, ok := db.texts.Load(text); ok {
-		return s.(string)
-	}
-	s := db.d.across(text)
-	db.texts.Store(text, s)
-	return s
+	return db.made(acrossKey(text), func() string { return db.d.across(text) })
 }
 
 var oneBucket = regexp.MustCompile(`^SELECT (.*) FROM (\w+) WHERE bucket = \$1 AND (\w+) @ids\(\$2\)(.*)$`)
@@ -158,17 +155,24 @@ const (
 
 var sparseTables = []string{"contact", "debit", "consent", "opt_out", "hold", "touch", "payment"}
 
-var holdingsQuery = func() string {
+// holdingsQuery asks by the bucket of its row, and holdingsQueryOne by the value: only that is looked for in one place.
+var holdingsQuery, holdingsQueryOne = holdingsText("b.bucket"), holdingsText("$1")
+
+func holdingsText(bucket string) string {
 	text := "SELECT b.bucket"
 	for _, t := range sparseTables {
-		text += ", CASE WHEN EXISTS (SELECT 1 FROM " + t + " t WHERE t.bucket = b.bucket) THEN 1 ELSE 0 END"
+		text += ", CASE WHEN EXISTS (SELECT 1 FROM " + t + " t WHERE t.bucket = " + bucket + ") THEN 1 ELSE 0 END"
 	}
 	return text + " FROM bucket b WHERE b.bucket @ids($1)"
-}()
+}
 
 func (tx *Tx) holdings(buckets []int) (holdings, error) {
 	out := make(holdings, len(buckets))
-	err := tx.query(func(r *row) error {
+	query := holdingsQuery
+	if tx.db.spread {
+		query = holdingsQueryOne
+	}
+	err := tx.inBuckets(buckets, func(r *row) error {
 		b := r.int()
 		for i := range sparseTables {
 			if r.bool() {
@@ -176,7 +180,7 @@ func (tx *Tx) holdings(buckets []int) (holdings, error) {
 			}
 		}
 		return nil
-	}, holdingsQuery, tx.db.d.numbers(buckets))
+	}, query)
 	return out, err
 }
 

@@ -73,11 +73,25 @@ type factTable struct {
 	args  func(a []any, f duly.Fact) []any
 	extra func(a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
 	loan  func(f duly.Fact) duly.LoanID    // the loan it refers to; nil for kinds that refer to none
+	later int                              // how many of its content columns, the last, are younger than the table; see content
+}
+
+// content is what of a fact's columns the digest is over. A column that came later is left out while it is empty, so that a
+// fact which was stored before the column was there is the same when it comes again.
+func (t *factTable) content(cols []any) []any {
+	out := cols
+	for range t.later {
+		if out[len(out)-1] != "" {
+			break
+		}
+		out = out[:len(out)-1]
+	}
+	return out
 }
 
 // factTables are the kinds in the order in which they refer to each other.
 var factTables = []*factTable{
-	&borrowerTable, &pointTable, &loanTable, &installmentTable, &paymentTable, &debitTable, &consentTable, &optOutTable, &holdTable, &touchTable,
+	&borrowerTable, &pointTable, &loanTable, &installmentTable, &paymentTable, &debitTable, &consentTable, &optOutTable, &holdTable, &touchTable, &caseTable, &replyTable,
 }
 
 func tableRank(k duly.FactKind) int {
@@ -165,7 +179,7 @@ func NewParcel(facts []duly.Fact) (*Parcel, error) {
 			last, bucket = owner, owner.Bucket()
 		}
 		p.buckets[i] = int16(bucket)
-		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.digest(factTables[rank].args(d.row[:0], f))})
+		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.fact(factTables[rank], f)})
 	}
 	// Table by table, and in each by person: what is written next goes onto the page that was written last. What comes
 	// twice comes together.
@@ -271,7 +285,7 @@ type putter struct {
 	owner     duly.BorrowerID // found to be known last
 }
 
-const numTables = 10
+const numTables = 12
 
 // waitingRows are rows on their way into one table. A fact that comes twice takes the place of itself: one statement
 // cannot write a row twice.
@@ -482,9 +496,14 @@ type digester struct {
 	canon []byte
 }
 
+// fact returns the digest of a fact.
+func (d *digester) fact(t *factTable, f duly.Fact) int64 {
+	d.row = t.args(d.row[:0], f)
+	return d.digest(t.content(d.row))
+}
+
 // digest returns eight bytes of SHA-256 over the columns of a fact's content, each preceded by its kind and length.
 func (d *digester) digest(cols []any) int64 {
-	d.row = cols
 	b := d.canon[:0]
 	for _, c := range cols {
 		switch v := c.(type) {

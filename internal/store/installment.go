@@ -80,14 +80,14 @@ func (tx *Tx) SetPaid(ins []duly.Installment) error {
 
 // Due returns the persons of buckets with an open instalment that is due in from … to, both included, sorted.
 func (tx *Tx) Due(buckets []int, from, to civil.Date) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT borrower_id FROM installment WHERE bucket @ids($1) AND open = 1 AND due_on >= $2 AND due_on <= $3",
-		tx.db.d.numbers(buckets), from.Int(), to.Int())
+	return tx.borrowerIDs(buckets, "SELECT borrower_id FROM installment WHERE bucket @ids($1) AND open = 1 AND due_on >= $2 AND due_on <= $3",
+		from.Int(), to.Int())
 }
 
-// borrowerIDs reads ids and returns each once, sorted by bytes: the engines sort texts each in their own way.
-func (tx *Tx) borrowerIDs(query string, args ...any) ([]duly.BorrowerID, error) {
+// borrowerIDs reads ids of buckets and returns each once, sorted by bytes: the engines sort texts each in their own way.
+func (tx *Tx) borrowerIDs(buckets []int, query string, args ...any) ([]duly.BorrowerID, error) {
 	var out []duly.BorrowerID
-	err := tx.query(func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil }, query, args...)
+	err := tx.inBuckets(buckets, func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil }, query, args...)
 	slices.Sort(out)
 	return slices.Compact(out), err
 }

@@ -20,7 +20,8 @@ type step struct {
 	text    string
 }
 
-// steps returns the migrations that this program has, oldest first.
+// steps returns the migrations that this program has, oldest first. Their numbers go up; some may be missing, where two
+// were written side by side and one was dropped or is yet to come.
 func steps(files fs.FS) ([]step, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
@@ -28,11 +29,14 @@ func steps(files fs.FS) ([]step, error) {
 	}
 	slices.Sort(names)
 	var out []step
-	for i, name := range names {
+	for _, name := range names {
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != i+1 {
-			return nil, fmt.Errorf("migration %s: want number %04d", name, i+1)
+		switch {
+		case err != nil || version < 1 || len(number) != 4:
+			return nil, fmt.Errorf("migration %s: its name does not begin with a number of four digits", name)
+		case len(out) == 0 && version != 1, len(out) > 0 && version == out[len(out)-1].version:
+			return nil, fmt.Errorf("migration %s: the first is 0001, and no number is given twice", name)
 		}
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
@@ -94,31 +98,62 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 			return false, err
 		}
 	}
-	at, err := schemaVersion(ctx, db.d, tx)
+	applied, err := schemaVersions(ctx, db.d, tx)
 	if err != nil {
 		return false, err
 	}
-	if at > len(all) {
-		return false, tooNew(at, len(all))
+	if unknown := beyond(applied, all); unknown > 0 {
+		return false, tooNew(unknown, newest(all))
 	}
-	if at == len(all) {
+	next := missing(applied, all)
+	if next == nil {
 		return true, nil
 	}
-	todo := all[at].statements()
-	if at == 0 {
+	partitions := db.partitions
+	if len(applied) > 0 {
+		if partitions, err = db.partitionCount(ctx, tx); err != nil {
+			return false, err
+		}
+	}
+	todo := next.statements()
+	if len(applied) == 0 {
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
-		if _, err := tx.ExecContext(ctx, db.d.ddl.Replace(stmt)); err != nil {
-			return false, fmt.Errorf("%s: %w", all[at].name, err)
+		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions) {
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				return false, fmt.Errorf("%s: %w", next.name, err)
+			}
 		}
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", all[at].version, all[at].name)
+	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", next.version, next.name)
 	if err != nil {
 		return false, err
 	}
 	return false, tx.Commit()
 }
+
+// missing returns the first migration that was not applied, or nil.
+func missing(applied []int, all []step) *step {
+	for i := range all {
+		if !slices.Contains(applied, all[i].version) {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// beyond returns a migration that was applied and is none of this program's, or 0.
+func beyond(applied []int, all []step) int {
+	for _, v := range applied {
+		if !slices.ContainsFunc(all, func(s step) bool { return s.version == v }) {
+			return v
+		}
+	}
+	return 0
+}
+
+func newest(all []step) int { return all[len(all)-1].version }
 
 // checkSchema refuses tables that are not those of this program.
 func (db *DB) checkSchema(ctx context.Context) error {
@@ -126,33 +161,47 @@ func (db *DB) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at, err := schemaVersion(ctx, db.d, db.writer.db)
-	switch {
-	case err != nil:
+	applied, err := schemaVersions(ctx, db.d, db.writer.db)
+	if err != nil {
 		return db.d.explain(fmt.Errorf("read the schema's version: %w", err))
-	case at == 0:
+	}
+	if len(applied) == 0 {
 		return duly.Errorf(duly.NotFound, "the database holds no store yet").WithHint("create it with duly migrate")
-	case at > len(all):
-		return tooNew(at, len(all))
-	case at < len(all):
-		return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program needs %d", at, len(all)).
-			WithHint("back the store up, then bring it up to date with duly migrate")
+	}
+	if unknown := beyond(applied, all); unknown > 0 {
+		return tooNew(unknown, newest(all))
+	}
+	if next := missing(applied, all); next != nil {
+		return duly.Errorf(duly.Refused, "the store's tables are of version %d, this program needs %d and migration %04d is missing",
+			slices.Max(applied), newest(all), next.version).WithHint("back the store up, then bring it up to date with duly migrate")
 	}
 	return nil
 }
 
 type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// schemaVersion returns the newest migration applied, 0 for none.
-func schemaVersion(ctx context.Context, d *dialect, q rowQuerier) (int, error) {
+// schemaVersions returns the migrations that were applied, oldest first; none where there are no tables.
+func schemaVersions(ctx context.Context, d *dialect, q rowQuerier) ([]int, error) {
 	var n int
 	if err := q.QueryRowContext(ctx, d.hasSchema).Scan(&n); err != nil || n == 0 {
-		return 0, err
+		return nil, err
 	}
-	err := q.QueryRowContext(ctx, "SELECT COALESCE(MAX(version), 0) FROM schema_version").Scan(&n)
-	return n, err
+	rows, err := q.QueryContext(ctx, "SELECT version FROM schema_version ORDER BY version")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []int
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
 }
 
 func tooNew(at, have int) error {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,7 +26,8 @@ func TestMigrateForward(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := len(all) + 1
+	all = slices.Clip(all) // two lists are made of it
+	next := newest(all) + 1
 	added := append(all, step{next, "next", "-- a comment;\nCREATE TABLE more (\n  a TEXT NOT NULL\n);\nINSERT INTO more\nSELECT 'x;y' FROM bucket;\n"})
 	broken := append(all, step{next, "broken", "CREATE TABLE half (a TEXT);\nCREATE TABLE half (a TEXT);\n"})
 
@@ -60,7 +62,7 @@ func TestSteps(t *testing.T) {
 	if _, err := steps(migration.Files); err != nil {
 		t.Error(err)
 	}
-	for _, names := range [][]string{{"0002_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"0001_a.sql", "0003_b.sql"}, {"first.sql"}} {
+	for _, names := range [][]string{{"0002_a.sql"}, {"0001_a.sql", "0001_b.sql"}, {"first.sql"}, {"0000_a.sql"}, {"1_a.sql"}} {
 		files := fstest.MapFS{}
 		for _, n := range names {
 			files[n] = &fstest.MapFile{}
@@ -69,12 +71,47 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%v: got no error", names)
 		}
 	}
+	files := fstest.MapFS{"0001_a.sql": {}, "0004_b.sql": {}}
+	if all, err := steps(files); err != nil || len(all) != 2 || newest(all) != 4 {
+		t.Errorf("numbers with a gap: got %v, %v", all, err)
+	}
+}
+
+// A migration whose number is between those applied, because it was written beside them, is made up for.
+func TestMigrateFillsGaps(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gap.db")
+	db, err := Create(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := newest(all)
+	between := step{last + 1, "between", "CREATE TABLE between_two (a TEXT NOT NULL);\n"}
+	after := step{last + 2, "after", "CREATE TABLE after_two (a TEXT NOT NULL);\n"}
+	if err := db.migrate(t.Context(), append(slices.Clone(all), after)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.migrate(t.Context(), append(slices.Clone(all), between)); duly.CodeOf(err) != duly.Refused {
+		t.Errorf("with a migration that the program does not have: got %v, want refused", err)
+	}
+	if err := db.migrate(t.Context(), append(slices.Clone(all), between, after)); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := db.writer.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM sqlite_master WHERE name IN ('between_two', 'after_two')").Scan(&n); err != nil || n != 2 {
+		t.Errorf("tables: got %d, %v; want 2", n, err)
+	}
 }
 
 // The rule of the tables: the key of everything about a person begins with bucket.
 func TestKeysBeginWithBucket(t *testing.T) {
 	t.Parallel()
-	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true}
+	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true, "node": true, "bucket_lease": true}
 	all, err := steps(migration.Files)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +119,9 @@ func TestKeysBeginWithBucket(t *testing.T) {
 	tables := 0
 	for _, s := range all {
 		for _, stmt := range s.statements() {
+			if strings.HasPrefix(stmt, "CREATE UNIQUE INDEX ") && !strings.Contains(stmt, "(bucket") || strings.HasPrefix(stmt, "CREATE TRIGGER ") {
+				t.Errorf("not for tables that are spread: %s", stmt)
+			}
 			name, isTable := strings.CutPrefix(stmt, "CREATE TABLE ")
 			if !isTable {
 				continue
@@ -135,5 +175,21 @@ func TestSQLiteIsDurable(t *testing.T) {
 			t.Errorf("%s: got %s, %v; want %s", c.name, got, err, c.want)
 		}
 		c.p.rollback(s)
+	}
+}
+
+// A touch that was stored before touches had an agency is the same when it comes again; one that names an agency is not.
+func TestLaterColumnsLeaveDigestsAlone(t *testing.T) {
+	t.Parallel()
+	var d digester
+	touch := &duly.Touch{BorrowerID: "B1", ID: "T1", Channel: duly.ChannelAgent, Outcome: "answered"}
+	row := touchTable.args(nil, touch)
+	before := d.digest(row[:len(row)-1])
+	if got := d.fact(&touchTable, touch); got != before {
+		t.Error("the digest of a touch without an agency is not what it was")
+	}
+	touch.Agency = "agency-1"
+	if got := d.fact(&touchTable, touch); got == before {
+		t.Error("the agency is not in the digest")
 	}
 }

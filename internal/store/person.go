@@ -15,8 +15,19 @@ const (
 	contactDaysBefore = 100 // a contact is sent within so many days of its day; see contactPersonQuery
 )
 
-// Persons is [Tx.PersonsOf] for borrowers of one bucket.
-func (tx *Tx) Persons(_ int, ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
+// Since is how far back persons are read. The zero instant is everything.
+type Since struct {
+	Facts    time.Time // consents, refusals, holds and debits; instalments that were settled go back a year more
+	Contacts time.Time // contacts and touches, which limits count
+}
+
+// Persons is [Tx.PersonsSince] with the same depth for facts and for contacts.
+func (tx *Tx) Persons(bucket int, ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
+	return tx.PersonsSince(bucket, ids, Since{Facts: since, Contacts: since})
+}
+
+// PersonsSince is [Tx.PersonsOf] for borrowers of one bucket.
+func (tx *Tx) PersonsSince(_ int, ids []duly.BorrowerID, since Since) ([]duly.Person, error) {
 	return tx.PersonsOf(ids, since)
 }
 
@@ -24,7 +35,7 @@ func (tx *Tx) Persons(_ int, ids []duly.BorrowerID, since time.Time) ([]duly.Per
 // named twice are returned once. Of instalments it holds the open ones and those settled lately; of consents, opt-outs
 // and holds those that had not ended at since; of contacts and touches those planned, changed or made since then. It
 // takes two questions to the store, however many ids there are.
-func (tx *Tx) PersonsOf(ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
+func (tx *Tx) PersonsOf(ids []duly.BorrowerID, since Since) ([]duly.Person, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -53,9 +64,9 @@ type gatherer struct {
 	place  []func() // give each person what was read
 }
 
-func (g *gatherer) all(since time.Time) error {
-	from := micros(since)
-	settled := micros(since.AddDate(0, 0, -settledDaysBefore))
+func (g *gatherer) all(since Since) error {
+	from, history := micros(since.Facts), micros(since.Contacts)
+	settled := micros(since.Facts.AddDate(0, 0, -settledDaysBefore))
 	contacts, zones := newContactScanner(), map[string][]duly.Zone{}
 	has, err := g.tx.holdings(g.crowd.numbers())
 	if err != nil {
@@ -74,9 +85,9 @@ func (g *gatherer) all(since time.Time) error {
 	gather(g, has.of(g.crowd, consentRows), scanConsent, (*duly.Consent).Owner, func(p *duly.Person, x []duly.Consent) { p.Consents = x }, consentQuery, from)
 	gather(g, has.of(g.crowd, optOutRows), scanOptOut, (*duly.OptOut).Owner, func(p *duly.Person, x []duly.OptOut) { p.OptOuts = x }, optOutQuery, from)
 	gather(g, has.of(g.crowd, holdRows), scanHold, (*duly.Hold).Owner, func(p *duly.Person, x []duly.Hold) { p.Holds = x }, holdQuery, from)
-	gather(g, has.of(g.crowd, touchRows), scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, from)
+	gather(g, has.of(g.crowd, touchRows), scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, history)
 	gather(g, has.of(g.crowd, contactRows), contacts.scan, func(c *duly.Contact) duly.BorrowerID { return c.BorrowerID },
-		func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since, contactDaysBefore), from)
+		func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since.Contacts, contactDaysBefore), history)
 	if err := g.tx.queries(g.asks...); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,6 +27,13 @@ func (db *DB) connectPostgres(dsn string) error {
 		return duly.Errorf(duly.Usage, "the store's address is not one of Postgres").
 			WithHint("write it postgres://user:password@host:port/database")
 	}
+	conns, err := poolSize(cfg)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(dsn, "connect_timeout") {
+		cfg.ConnectTimeout = connectDeadline / 2
+	}
 	for k, v := range map[string]string{
 		"statement_timeout": statementLimit, "lock_timeout": lockLimit, "idle_in_transaction_session_timeout": idleLimit,
 		"application_name": "duly", "timezone": "UTC",
@@ -38,18 +44,24 @@ func (db *DB) connectPostgres(dsn string) error {
 			cfg.RuntimeParams[k] = v
 		}
 	}
-	conns := min(connsMax, 4+2*runtime.NumCPU())
+	db.d, db.writer = &postgresDialect, db.pgPool(cfg, conns)
+	db.reader = db.writer
+	own := cfg.Copy()
+	own.RuntimeParams["statement_timeout"], own.RuntimeParams["lock_timeout"] = leaseLimit, leaseLimit
+	db.leases = db.pgPool(own, leaseConnsMax)
+	return nil
+}
+
+func (db *DB) pgPool(cfg *pgx.ConnConfig, conns int) *pool {
 	p := stdlib.OpenDB(*cfg)
 	p.SetMaxOpenConns(conns)
 	p.SetMaxIdleConns(conns)
-	said := &sync.Map{}
-	db.d = &postgresDialect
-	db.writer = newPool(p, 0, func(ctx context.Context) (conn, error) {
+	return newPool(p, 0, func(ctx context.Context) (conn, error) {
 		c, err := p.Conn(ctx)
 		if err != nil {
 			return nil, err
 		}
-		pc := &pgConn{held: c, said: said}
+		pc := &pgConn{held: c, db: db}
 		err = c.Raw(func(driver any) error { pc.c = driver.(*stdlib.Conn).Conn(); return nil })
 		if err != nil {
 			c.Close()
@@ -57,8 +69,20 @@ func (db *DB) connectPostgres(dsn string) error {
 		}
 		return pc, nil
 	})
-	db.reader = db.writer
-	return nil
+}
+
+// poolSize takes "pool" out of a Postgres address: how many connections are open at one time.
+func poolSize(cfg *pgx.ConnConfig) (int, error) {
+	text, set := cfg.RuntimeParams["pool"]
+	if !set {
+		return min(connsMax, 4+2*runtime.NumCPU()), nil
+	}
+	delete(cfg.RuntimeParams, "pool")
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 2 || n > poolMax {
+		return 0, duly.Errorf(duly.Usage, "the pool of the store's address is not from 2 to %d", poolMax).WithHint("write it postgres://…/database?pool=20")
+	}
+	return n, nil
 }
 
 // pgConn is a connection to a Postgres server, held in the pool of database/sql and spoken to by the driver. The driver
@@ -66,25 +90,30 @@ func (db *DB) connectPostgres(dsn string) error {
 type pgConn struct {
 	held *sql.Conn
 	c    *pgx.Conn
-	said *sync.Map // texts in the words of Postgres, by text or *batch
+	db   *DB
+}
+
+// bounded is the context for one round trip: a server that has vanished says nothing, not even that it took too long. The
+// driver gives a connection up that did not answer in time.
+func (p *pgConn) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, p.db.d.limit, errNoAnswer)
 }
 
 // say puts a text into the words of Postgres.
 func (p *pgConn) say(text string) string {
-	if s, ok := p.said.Load(text); ok {
-		return s.(string)
-	}
-	s := postgresDialect.words.Replace(text)
-	p.said.Store(text, s)
-	return s
+	return p.db.made(text, func() string { return p.db.d.words.Replace(text) })
 }
 
 func (p *pgConn) exec(ctx context.Context, text string, args []any) (int64, error) {
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
 	tag, err := p.c.Exec(ctx, p.say(text), args...)
 	return tag.RowsAffected(), err
 }
 
 func (p *pgConn) query(ctx context.Context, text string, args []any, scan func(*row) error) error {
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
 	rows, err := p.c.Query(ctx, p.say(text), args...)
 	if err != nil {
 		return err
@@ -100,6 +129,8 @@ func (p *pgConn) queries(ctx context.Context, asks []ask) error {
 	for _, a := range asks {
 		b.Queue(p.say(a.text), a.args...)
 	}
+	ctx, cancel := p.bounded(ctx)
+	defer cancel()
 	res := p.c.SendBatch(ctx, b)
 	for _, a := range asks {
 		rows, err := res.Query()
@@ -114,52 +145,22 @@ func (p *pgConn) queries(ctx context.Context, asks []ask) error {
 	return res.Close()
 }
 
-// rows runs b with an array for each column: Postgres then plans and reads a statement of few values, however many rows
-// there are. Many new rows of a table that asks for nothing else are copied into it.
+// rows runs b by columns. Many new rows of a table that asks for nothing else are copied into it.
 func (p *pgConn) rows(ctx context.Context, b *batch, args []any) (int64, error) {
 	if b.table != "" && len(args) >= copyMin*b.cols {
+		ctx, cancel := p.bounded(ctx)
+		defer cancel()
 		return p.c.CopyFrom(ctx, pgx.Identifier{b.table}, b.names,
 			pgx.CopyFromSlice(len(args)/b.cols, func(i int) ([]any, error) { return args[i*b.cols : (i+1)*b.cols], nil }))
 	}
-	var total int64
-	for len(args) > 0 {
-		part := args[:min(len(args), postgresDialect.rowsMax*b.cols)]
-		args = args[len(part):]
-		columns, err := transpose(part, b.cols)
-		if err != nil {
-			return total, err
-		}
-		tag, err := p.c.Exec(ctx, p.columnText(b, columns), columns...)
-		if err != nil {
-			return total, err
-		}
-		total += tag.RowsAffected()
-	}
-	return total, nil
-}
-
-func (p *pgConn) columnText(b *batch, columns []any) string {
-	if s, ok := p.said.Load(b); ok {
-		return s.(string)
-	}
-	var arrays, names strings.Builder
-	for i, c := range columns {
-		if i > 0 {
-			arrays.WriteString(", ")
-			names.WriteString(", ")
-		}
-		n := strconv.Itoa(i + 1)
-		arrays.WriteString("$" + n + "::" + map[bool]string{true: "bigint[]", false: "text[]"}[isNumbers(c)])
-		names.WriteString("column" + n)
-	}
-	s := postgresDialect.words.Replace(b.head + "SELECT * FROM unnest(" + arrays.String() + ") AS u (" + names.String() + ")" + b.tail)
-	p.said.Store(b, s)
-	return s
+	return p.db.rowsByColumn(b, args, func(text string, columns []any) (int64, error) { return p.exec(ctx, text, columns) })
 }
 
 func (p *pgConn) close(broken bool) {
-	if broken {
-		p.c.Close(context.Background())
+	if broken { // whom it is told may be gone
+		ctx, cancel := context.WithTimeout(context.Background(), byeLimit)
+		defer cancel()
+		p.c.Close(ctx)
 	}
 	p.held.Close()
 }

@@ -88,9 +88,10 @@ func (tx *Tx) MarkReceipts(bucket int, receipts []duly.Receipt) error {
 }
 
 var putOrphans = batch{
-	head: "@insert INTO orphan_receipt (provider, key, attempt_id, provider_id, status, detail, at, received_at) ",
-	cols: 8,
-	tail: " ON CONFLICT (provider, key) DO NOTHING",
+	head:       "@insert INTO orphan_receipt (provider, key, attempt_id, provider_id, status, detail, at, received_at) ",
+	cols:       8,
+	tail:       " ON CONFLICT (provider, key) DO NOTHING",
+	bucketless: true,
 }
 
 // PutOrphans keeps receipts that name no attempt that is known; the same one twice is kept once.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 )
 
 // conn is one connection of an engine, spoken to in the engine's own way: the layer that is the same for all databases
-// costs as much as an embedded one takes for the work itself. Texts are in the words of dialect.
+// costs as much as an embedded one takes for the work itself. Texts are in the words of dialect. A server that does not
+// answer within the dialect's limit breaks the connection.
 type conn interface {
 	// exec runs a statement and returns how many rows it affected.
 	exec(ctx context.Context, text string, args []any) (int64, error)
@@ -40,7 +42,10 @@ type pool struct {
 	db      *sql.DB // for the schema, and the connections to Postgres
 	connect func(ctx context.Context) (conn, error)
 	idle    chan *session // nil for Postgres
+	closed  atomic.Bool   // the sessions that are left connect no more
 }
+
+var errClosed = errors.New("the store is closed")
 
 func newPool(db *sql.DB, kept int, connect func(ctx context.Context) (conn, error)) *pool {
 	p := &pool{db: db, connect: connect}
@@ -64,6 +69,10 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 		}
 	}
 	if s.conn == nil {
+		if p.closed.Load() {
+			p.giveBack(s)
+			return nil, errClosed
+		}
 		c, err := p.connect(ctx)
 		if err != nil {
 			p.giveBack(s)
@@ -84,7 +93,9 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 func (p *pool) rollback(s *session) {
 	if s.open {
 		s.open = false
-		if _, err := s.conn.exec(context.Background(), "ROLLBACK", nil); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+		defer cancel()
+		if _, err := s.conn.exec(ctx, "ROLLBACK", nil); err != nil {
 			s.drop(true)
 		}
 	}
@@ -99,27 +110,39 @@ func (p *pool) giveBack(s *session) {
 	s.drop(false)
 }
 
+// alone runs one query that is a transaction of its own.
+func (p *pool) alone(ctx context.Context, scan func(*row) error, query string, args []any) error {
+	c, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close(false)
+	return c.query(ctx, query, args, scan)
+}
+
 // close waits for the sessions in use, then closes all.
 func (p *pool) close() error {
-	var errs []error
 	if p.idle != nil {
 		for range cap(p.idle) {
 			s := <-p.idle
 			s.drop(false)
 		}
+		p.closed.Store(true)
 		for range cap(p.idle) {
 			p.idle <- &session{}
 		}
 	}
-	return errors.Join(append(errs, p.db.Close())...)
+	return p.db.Close()
 }
 
 func (s *session) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// Past this point the transaction may be durable: it is not cut short.
-	_, err := s.conn.exec(context.WithoutCancel(ctx), "COMMIT", nil)
+	// Past this point the transaction may be durable: it is not cut short, unless by a server that never answers.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
+	defer cancel()
+	_, err := s.conn.exec(ctx, "COMMIT", nil)
 	if err == nil {
 		s.open = false
 	}

@@ -33,11 +33,17 @@ const (
 	busyTimeoutMS   = 10_000  // how long a writer waits for another process
 	statementLimit  = "60s"   // of a Postgres statement
 	lockLimit       = "10s"   // of waiting for a Postgres lock
-	idleLimit       = "60s"   // of a transaction that does nothing: a stopped process must not hold a bucket for ever
+	idleLimit       = "15s"   // of a transaction that does nothing: a paused process must not hold a bucket for long
+	leaseLimit      = "4s"    // of a statement about leases
+	leaseConnsMax   = 2       // connections for leases alone
+	poolMax         = 1000    // what the address of a Postgres may ask for as its pool
 	writerCache     = -16_384 // SQLite page cache, negative: KiB; an import goes through each table once a chunk, so more gains nothing
 	readerCache     = -8_192  // of each reader: a bucket's pages are next to each other
 	walPages        = 4_096   // pages of the write-ahead log after which it is folded back
 	connectDeadline = 10 * time.Second
+	answerLimit     = 75 * time.Second // longer than statementLimit: the server says best what happened
+	endLimit        = 30 * time.Second // of a commit or rollback on Postgres
+	byeLimit        = time.Second      // of taking leave of a Postgres server on a broken connection
 )
 
 // DB is an open store. It is safe for concurrent use.
@@ -45,7 +51,15 @@ type DB struct {
 	d      *dialect
 	writer *pool
 	reader *pool
-	texts  sync.Map // see acrossText
+	leases *pool                  // for what must not wait behind the rest; nil on SQLite
+	clock  string                 // in place of the engine's, in tests
+	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
+
+	partitions int                                   // of each table of people's data, for a store that is yet to be made
+	spread     bool                                  // rows lie in several places by their bucket; see spread.go
+	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
+
+	texts sync.Map // statements that are made of others; see made
 }
 
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose
@@ -61,7 +75,10 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.checkSchema(ctx); err != nil {
+	if err = db.checkSchema(ctx); err == nil {
+		err = db.learnSpread(ctx)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -70,19 +87,14 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 
 // Create opens a store and makes its tables or brings them up to date. On a store that is up to date it is [Open].
 func Create(ctx context.Context, dsn string) (*DB, error) {
-	db, err := connect(ctx, dsn)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.Migrate(ctx); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
+	return CreatePartitioned(ctx, dsn, 0)
 }
 
 // Close closes the store. It is safe to call twice.
 func (db *DB) Close() error {
+	if db.leases != nil {
+		defer db.leases.close()
+	}
 	if db.reader == db.writer {
 		return db.writer.close()
 	}
@@ -93,11 +105,15 @@ func (db *DB) Close() error {
 func (db *DB) Kind() string { return db.d.name }
 
 // Groups splits buckets into runs that one Update takes well: large where every commit waits for the disk and there is
-// one writer anyway, small where several processes write side by side.
+// one writer anyway, small where several processes write side by side, one by one where their rows lie in several places.
 func (db *DB) Groups(buckets []int) [][]int {
+	size := db.d.groupMax
+	if db.spread {
+		size = 1
+	}
 	var out [][]int
 	for len(buckets) > 0 {
-		n := min(db.d.groupMax, len(buckets))
+		n := min(size, len(buckets))
 		out = append(out, buckets[:n:n])
 		buckets = buckets[n:]
 	}

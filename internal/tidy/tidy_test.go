@@ -23,11 +23,11 @@ const module = "github.com/dulyhq/duly"
 var floors = map[string]int{
 	"internal/civil": 0, "internal/money": 0,
 	"":                  1,
-	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2,
+	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2, "internal/reply": 2,
 	"internal/arrange": 2, "internal/outcome": 2, "internal/audit": 2,
 	"rulepacks": 2, "strategies": 2, "templates": 2, "mappings": 2,
 	"internal/ingest": 3, "internal/channel": 3, "internal/store": 3,
-	"internal/engine": 4, "internal/web": 5, "internal/app": 6, "internal/sim": 6, "cmd": 7, "internal/tidy": 7,
+	"internal/engine": 4, "internal/web": 5, "internal/app": 6, "internal/sim": 6, "cmd": 7, "internal/tidy": 7, "bench": 7,
 }
 
 // sideways lists who may import whom on the same floor.
@@ -46,7 +46,7 @@ var sideways = map[string][]string{
 }
 
 // clocks may read time.Now: the roof, and what measures.
-var clocks = []string{"internal/app", "cmd", "internal/sim"}
+var clocks = []string{"internal/app", "cmd", "internal/sim", "bench"}
 
 type file struct {
 	path string // from the root of the repository

@@ -95,6 +95,7 @@ type bench struct {
 	n        int
 	dir, dsn string
 	app      *app.App
+	leave    func() error
 	sink     atomic.Int64
 	profiler profiler
 }
@@ -113,6 +114,7 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	defer b.app.Close()
+	defer b.leave()
 	for _, step := range []struct {
 		name string
 		run  func(context.Context, string) error
@@ -130,12 +132,17 @@ func (b *bench) run(ctx context.Context) error {
 func (b *bench) open(ctx context.Context, url string) error {
 	cfg := app.Default()
 	cfg.Store = b.dsn
+	cfg.Node.Lease = app.Duration(time.Minute)
 	cfg.Carriers = map[string]app.CarrierConfig{
 		"sink": {Channels: []duly.Channel{duly.ChannelSMS, duly.ChannelPush, duly.ChannelRobot, duly.ChannelEmail},
 			Webhook: &webhook.Config{URL: url, Secrets: []channel.Secret{channel.NewSecret("bench-secret-of-at-least-32-bytes!")}}},
 	}
 	a, err := app.New(ctx, cfg, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
+	if err != nil {
+		return err
+	}
 	b.app = a
+	b.leave, err = a.Join(ctx, "bench")
 	return err
 }
 

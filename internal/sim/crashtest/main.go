@@ -3,10 +3,12 @@
 //
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
+//	go run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
 //
 // The carrier is a webhook to a sink in this process that counts by Duly's own attempt id. It exits with status 1 unless
 // every contact either reached the sink exactly once or is in doubt, and every contact in doubt was one whose answer the
-// killed process had not stored. It finishes with a SIGTERM, which must drain and exit with status 0.
+// killed process had not stored. It finishes with a SIGTERM, which must drain and exit with status 0. With -nodes several
+// servers share a PostgreSQL; some are killed, some paused for longer than their lease, and payments come in meanwhile.
 package main
 
 import (
@@ -36,11 +38,34 @@ func main() {
 	kills := flag.Int("kills", 3, "how often the server is killed")
 	postgres := flag.Bool("postgres", false, "on PostgreSQL, started for this run; else on SQLite")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the instants of the kills")
+	nodes := flag.Int("nodes", 0, "so many servers over one PostgreSQL, of which one is killed at every interval")
+	killEvery := flag.Duration("kill-every", 10*time.Second, "the interval, with -nodes")
+	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
+	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
 	flag.Parse()
+	if *nodes > 0 {
+		err := withPostgres(func(dsn string) error {
+			return runNodes(nodesOptions{*contacts, *nodes, *killEvery, *lasts, *lease, dsn, *seed, os.Stdout})
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "crashtest:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*contacts, *kills, *postgres, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "crashtest:", err)
 		os.Exit(1)
 	}
+}
+
+func withPostgres(fn func(dsn string) error) error {
+	dsn, stop, err := storetest.Start()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return fn(dsn)
 }
 
 func run(contacts, kills int, postgres bool, seed uint64) error {
@@ -49,7 +74,7 @@ func run(contacts, kills int, postgres bool, seed uint64) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w := &world{dir: dir, contacts: contacts, dsn: filepath.Join(dir, "duly.db"), sink: newSink(), rand: rand.New(rand.NewPCG(seed, 1))}
+	w := &world{dir: dir, contacts: contacts, dsn: filepath.Join(dir, "duly.db"), sink: newSink(), rand: rand.New(rand.NewPCG(seed, 1)), options: "node: {lease: 2s}\n", lease: leaseMin}
 	fmt.Printf("seed %d\n", seed)
 	if postgres {
 		dsn, stop, err := storetest.Start()
@@ -87,17 +112,26 @@ type world struct {
 	killed              int
 	sink                *sink
 	rand                *rand.Rand
+	second              int    // every how manyth person has a second loan, due a day later; 0: nobody
+	options             string // more of the configuration
+	lease               time.Duration
 }
+
+// leaseMin is the lease of a try: longer than the carrier's time-out.
+const leaseMin = 6 * time.Second
+
+// workers is how many messages a server has on the way at one time.
+const workers = 64
 
 const config = `listen: %s
 lender: {name: Crash Test, service_phone: "100", timezone: %s}
 strategies: [%s]
 packs: [policy-default]
 feed_max_age: 24h
-lease: 6s
+lease: %s
 tick: 200ms
-workers: 64
-carriers:
+workers: %d
+%scarriers:
   sink:
     channels: [sms]
     webhook: {url: "%s", secrets: ["crash-test-secret-of-32-bytes-min"], timeout: 5s}
@@ -112,6 +146,28 @@ steps:
     channels: [{channel: sms}]
     tone: friendly
     template: due-tomorrow
+    catch_up: expire
+`
+
+// capped is strategyText with an earlier step and a cap that keeps the two from reaching one person on one day.
+const capped = `name: crash
+title: {zh: 崩溃测试, en: crash test}
+limits:
+  - {per: calendar_day, max: 1}
+steps:
+  - id: tomorrow
+    at: due-1d
+    window: {from: "08:30", to: "20:30"}
+    channels: [{channel: sms}]
+    tone: friendly
+    template: due-tomorrow
+    catch_up: expire
+  - id: soon
+    at: due-2d
+    window: {from: "08:30", to: "20:30"}
+    channels: [{channel: sms}]
+    tone: friendly
+    template: due-soon
     catch_up: expire
 `
 
@@ -133,9 +189,12 @@ func (w *world) prepare() error {
 	zone := noonZone(time.Now())
 	path := filepath.Join(w.dir, "strategy.yaml")
 	files := map[string]string{
-		"duly.yaml":     fmt.Sprintf(config, w.addr, zone, path, url),
+		"duly.yaml":     fmt.Sprintf(config, w.addr, zone, path, w.lease, workers, w.options, url),
 		"strategy.yaml": strategyText,
-		"book.jsonl":    book(w.contacts, zone, time.Now()),
+		"book.jsonl":    book(w.contacts, w.second, zone, time.Now()),
+	}
+	if w.second > 0 {
+		files["strategy.yaml"] = capped
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
@@ -159,22 +218,31 @@ func noonZone(now time.Time) string {
 	return fmt.Sprintf("Etc/GMT%+d", -off) // POSIX signs: Etc/GMT-8 is east
 }
 
-// book is one borrower, phone, loan and instalment due tomorrow for each contact.
-func book(n int, zone string, now time.Time) string {
+// book is one borrower, phone, loan and instalment due tomorrow for each contact; every second-th has another loan, due the
+// day after.
+func book(n, second int, zone string, now time.Time) string {
 	loc, err := time.LoadLocation(zone)
 	if err != nil {
 		panic("book: " + err.Error())
 	}
-	due := now.In(loc).AddDate(0, 0, 1).Format(time.DateOnly)
+	due, later := now.In(loc).AddDate(0, 0, 1).Format(time.DateOnly), now.In(loc).AddDate(0, 0, 2).Format(time.DateOnly)
 	var b strings.Builder
 	for i := range n {
 		id := fmt.Sprintf("B%06d", i)
 		fmt.Fprintf(&b, `{"kind":"borrower","id":"%s","name":"Test %d","language":"en","country":"XX","zones":[{"name":"%s","source":"lender"}],"version":1}`+"\n", id, i, zone)
 		fmt.Fprintf(&b, `{"kind":"contact_point","borrower_id":"%s","id":"p","point_kind":"mobile","value":"+99900%06d","state":"active","version":1}`+"\n", id, i)
-		fmt.Fprintf(&b, `{"kind":"loan","borrower_id":"%s","id":"L%06d","schedule":"bullet","currency":"USD","principal":{"minor":10000,"currency":"USD"},"disbursed_on":"2026-01-01","version":1}`+"\n", id, i)
-		fmt.Fprintf(&b, `{"kind":"installment","borrower_id":"%s","loan_id":"L%06d","no":1,"due_on":"%s","principal":{"minor":10000,"currency":"USD"},"interest":{"minor":100,"currency":"USD"},"fee":{"minor":0,"currency":"USD"},"version":1}`+"\n", id, i, due)
+		owe(&b, id, fmt.Sprintf("L%06d", i), due)
+		if second > 0 && i%second == 0 {
+			owe(&b, id, fmt.Sprintf("M%06d", i), later)
+		}
 	}
 	return b.String()
+}
+
+// owe writes a loan of one instalment.
+func owe(b *strings.Builder, borrower, loan, due string) {
+	fmt.Fprintf(b, `{"kind":"loan","borrower_id":"%s","id":"%s","schedule":"bullet","currency":"USD","principal":{"minor":10000,"currency":"USD"},"disbursed_on":"2026-01-01","version":1}`+"\n", borrower, loan)
+	fmt.Fprintf(b, `{"kind":"installment","borrower_id":"%s","loan_id":"%s","no":1,"due_on":"%s","principal":{"minor":10000,"currency":"USD"},"interest":{"minor":100,"currency":"USD"},"fee":{"minor":0,"currency":"USD"},"version":1}`+"\n", borrower, loan, due)
 }
 
 func (w *world) command(args ...string) *exec.Cmd {
@@ -348,11 +416,16 @@ func freeAddr() (string, error) {
 type sink struct {
 	mu   sync.Mutex
 	seen map[duly.ContactID]int
+	at   map[duly.ContactID]time.Time // when it came first
 	n    int
 	srv  *http.Server
+
+	delay time.Duration // before a message is answered
 }
 
-func newSink() *sink { return &sink{seen: map[duly.ContactID]int{}} }
+func newSink() *sink {
+	return &sink{seen: map[duly.ContactID]int{}, at: map[duly.ContactID]time.Time{}}
+}
 
 func (s *sink) listen() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -375,9 +448,12 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.seen[id]++
+	if s.seen[id]++; s.seen[id] == 1 {
+		s.at[id] = time.Now()
+	}
 	s.n++
 	s.mu.Unlock()
+	time.Sleep(s.delay)
 	w.WriteHeader(http.StatusAccepted)
 }
 
@@ -391,6 +467,12 @@ func (s *sink) count(id duly.ContactID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen[id]
+}
+
+func (s *sink) times() map[duly.ContactID]time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
 }
 
 func (s *sink) byContact() map[duly.ContactID]int {

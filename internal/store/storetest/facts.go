@@ -73,7 +73,7 @@ func testManyBuckets(t *testing.T, w *world) {
 	ids = append(ids, "nobody", ids[0])
 	var all, each []duly.Person
 	w.view(func(tx *store.Tx) (err error) {
-		if all, err = tx.PersonsOf(ids, Noon.AddDate(0, 0, -35)); err != nil {
+		if all, err = tx.PersonsOf(ids, store.Since{Facts: Noon.AddDate(0, 0, -35), Contacts: Noon.AddDate(0, 0, -35)}); err != nil {
 			return err
 		}
 		for _, id := range ids[:40] {

@@ -41,14 +41,15 @@ type postgres struct {
 	leash *os.File  // while it is open the server runs
 	dir   string
 	count atomic.Int64
-	safe  bool       // against a crash of the machine, as in production; tests do without
-	mu    sync.Mutex // CREATE DATABASE … TEMPLATE takes the template for itself
+	safe  bool         // against a crash of the machine, as in production; tests do without
+	made  map[int]bool // templates, by their partitions
+	mu    sync.Mutex   // of made; and CREATE DATABASE … TEMPLATE takes the template for itself
 }
 
 var errNoPostgres = errors.New("neither DULY_TEST_POSTGRES nor initdb is there")
 
-// database makes a fresh database and returns its address.
-func (p *postgres) database(t testing.TB) string {
+// database makes a fresh database with the tables of a store and returns its address.
+func (p *postgres) database(t testing.TB, partitions int) string {
 	t.Helper()
 	p.once.Do(func() { p.err = p.start() })
 	if p.err != nil {
@@ -58,10 +59,7 @@ func (p *postgres) database(t testing.TB) string {
 		t.Fatalf("start Postgres: %v", p.err)
 	}
 	name := fmt.Sprintf("duly_test_%d_%d", os.Getpid(), p.count.Add(1))
-	p.mu.Lock()
-	_, err := p.admin.Exec("CREATE DATABASE " + name + " TEMPLATE " + p.template())
-	p.mu.Unlock()
-	if err != nil {
+	if err := p.copyTemplate(name, partitions); err != nil {
 		t.Fatalf("create database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -72,7 +70,21 @@ func (p *postgres) database(t testing.TB) string {
 	return p.dsn(name)
 }
 
-func (p *postgres) template() string { return templateName + "_" + strconv.Itoa(os.Getpid()) }
+func (p *postgres) copyTemplate(name string, partitions int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.made[partitions] {
+		if err := p.makeTemplate(partitions); err != nil {
+			return err
+		}
+	}
+	_, err := p.admin.Exec("CREATE DATABASE " + name + " TEMPLATE " + p.template(partitions))
+	return err
+}
+
+func (p *postgres) template(partitions int) string {
+	return fmt.Sprintf("%s_%d_%d", templateName, os.Getpid(), partitions)
+}
 
 func (p *postgres) dsn(database string) string {
 	u := *p.base
@@ -102,15 +114,19 @@ func (p *postgres) start() error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return p.makeTemplate(ctx)
+	p.made = map[int]bool{}
+	return nil
 }
 
 // makeTemplate makes the database that the tests' are copied from, with its tables.
-func (p *postgres) makeTemplate(ctx context.Context) error {
-	if _, err := p.admin.ExecContext(ctx, "CREATE DATABASE "+p.template()); err != nil {
+func (p *postgres) makeTemplate(partitions int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	if _, err := p.admin.ExecContext(ctx, "CREATE DATABASE "+p.template(partitions)); err != nil {
 		return err
 	}
-	db, err := store.Create(ctx, p.dsn(p.template()))
+	p.made[partitions] = true
+	db, err := store.CreatePartitioned(ctx, p.dsn(p.template(partitions)), partitions)
 	if err != nil {
 		return err
 	}
@@ -181,7 +197,9 @@ func (p *postgres) launch(ctx context.Context) error {
 // stop stops the server that was started here and removes its folder; of a server that was named, only the template.
 func (p *postgres) stop() {
 	if p.admin != nil {
-		p.admin.Exec("DROP DATABASE IF EXISTS " + p.template() + " WITH (FORCE)")
+		for partitions := range p.made {
+			p.admin.Exec("DROP DATABASE IF EXISTS " + p.template(partitions) + " WITH (FORCE)")
+		}
 		p.admin.Close()
 	}
 	if p.cmd != nil {

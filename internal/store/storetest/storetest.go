@@ -21,6 +21,12 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
+// Partitioned is a Postgres store in partitions, beside the [Kinds].
+const Partitioned = "partitioned"
+
+// partitions are few, for the sake of time, and more than one, for the sake of the test.
+const partitions = 3
+
 // Kinds are the engines.
 var Kinds = [...]string{"sqlite", "postgres"}
 
@@ -43,7 +49,7 @@ func Each(t *testing.T, test func(t *testing.T, db *store.DB)) {
 	}
 }
 
-// Open returns a fresh store of an engine, "sqlite" or "postgres", closed when the test ends.
+// Open returns a fresh store of an engine, "sqlite", "postgres" or "partitioned", closed when the test ends.
 func Open(t testing.TB, kind string) *store.DB {
 	t.Helper()
 	db, err := store.Create(context.Background(), DSN(t, kind))
@@ -61,7 +67,9 @@ func DSN(t testing.TB, kind string) string {
 	case "sqlite":
 		return filepath.Join(t.TempDir(), "duly.db")
 	case "postgres":
-		return server.database(t)
+		return server.database(t, 0)
+	case Partitioned:
+		return server.database(t, partitions)
 	}
 	t.Fatalf("no engine %q", kind)
 	return ""

@@ -42,10 +42,14 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"a contact is not planned twice", testContactTwice},
 		{"attempts from claim to end", testAttempts},
 		{"a recalled attempt gives its number back", testRecalled},
+		{"a reservation is a touch, and moves as its table says", testReservations},
+		{"reservations that ran out, or are in a state", testReservationQueries},
 		{"the inbox keeps each receipt once", testReceipts},
 		{"dirty persons and planned days", testDirty},
 		{"feeds and imports never go back", testFeeds},
 		{"outcomes are final", testOutcomes},
+		{"cases come in the orders that people ask for", testCases},
+		{"duties are set, ended and listed", testDuties},
 		{"volumes and totals", testVolumes},
 		{"sandbox receipts wait for the inbox", testSandbox},
 		{"audit is sealed on commit", testAudit},
@@ -53,6 +57,8 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"buckets that are not held are refused", testNotHeld},
 		{"a view is of one moment", testSnapshot},
 		{"two writers of one person take turns", testTurns},
+		{"leases pass from one node to the next", testLeases},
+		{"a claim without a lease is refused in the store", testLeased},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -214,7 +220,8 @@ func allKinds(b duly.BorrowerID) []duly.Fact {
 		&duly.Consent{BorrowerID: b, ID: "C1", Key: "out_of_hours", GivenAt: at, Until: Noon.AddDate(1, 0, 0), Evidence: "form 7", Version: 1},
 		&duly.OptOut{BorrowerID: b, ID: "O1", Key: "sms", LoanID: "L1", At: at, Source: "sms_reply", Version: 1},
 		&duly.Hold{BorrowerID: b, ID: "H1", Kind: "dispute", Scope: duly.HoldLoan, LoanID: "L1", Reason: "amount", Author: "agent-4", From: at, Until: Noon.AddDate(0, 1, 0), ReviewOn: civil.On(2026, 3, 20), Version: 1},
-		&duly.Touch{BorrowerID: b, ID: "T1", LoanID: "L1", PointID: "m1", Channel: duly.ChannelAgent, Purpose: duly.PurposeCollection, Inbound: true, Outcome: "conversation", At: at, Version: 1},
+		&duly.Touch{BorrowerID: b, ID: "T1", LoanID: "L1", PointID: "m1", Channel: duly.ChannelAgent, Purpose: duly.PurposeCollection, Inbound: true, Outcome: "conversation", At: at, Agency: "agency-1", Version: 1},
+		caseOf(b, "K1", at),
 	}
 }
 

@@ -23,7 +23,9 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/rule"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -35,12 +37,14 @@ const (
 
 // Deps is what the API works with.
 type Deps struct {
-	Engine  *engine.Engine
-	DB      *store.DB
-	Inbound map[string]channel.Inbound
-	Token   string // needed of every caller but /healthz; "" needs none
-	Log     *slog.Logger
-	Now     func() time.Time
+	Engine    *engine.Engine
+	DB        *store.DB
+	Inbound   map[string]channel.Inbound
+	Packs     []*rule.Pack     // the law in force, for questions to the gate
+	Calendars *civil.Calendars // the holidays that it knows
+	Token     string           // needed of every caller but /healthz; "" needs none
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Handler is the API.
@@ -67,6 +71,18 @@ func New(d Deps) *Handler {
 	h.handle("GET /v1/borrowers/{id}/why", h.getWhy)
 	h.handle("GET /v1/plan", h.getPlan)
 	h.handle("GET /v1/doubts", h.getDoubts)
+	h.handle("POST /v1/contacts/reservations", h.postReservation)
+	h.handle("GET /v1/contacts/reservations/{id}", h.getReservation)
+	h.handle("POST /v1/contacts/reservations/{id}/commit", h.commitReservation)
+	h.handle("POST /v1/contacts/reservations/{id}/release", h.releaseReservation)
+	h.handle("GET /v1/rules", h.getRules)
+	h.handle("POST /v1/gate/check", h.postGateCheck)
+	h.handle("POST /v1/replies", h.postReplies)
+	h.handle("GET /v1/cases", h.getCases)
+	h.handle("POST /v1/cases", h.postCases)
+	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
+	h.handle("GET /v1/deadlines", h.getDeadlines)
+	h.handle("GET /v1/nodes", h.getNodes)
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
@@ -235,11 +251,23 @@ func plainKey(key string) bool {
 
 // health is the answer of /healthz.
 type health struct {
-	Status string     `json:"status"` // ok, or what is wrong
-	Store  string     `json:"store"`
-	FeedAt *time.Time `json:"payment_feed_at,omitempty"`
-	Stale  bool       `json:"payment_feed_stale"`
-	StepAt *time.Time `json:"last_step_at,omitempty"`
+	Status string      `json:"status"` // ok, or what is wrong
+	Store  string      `json:"store"`
+	FeedAt *time.Time  `json:"payment_feed_at,omitempty"`
+	Stale  bool        `json:"payment_feed_stale"`
+	StepAt *time.Time  `json:"last_step_at,omitempty"`
+	Node   *nodeHealth `json:"node,omitempty"` // left out where nothing else can open the store
+}
+
+// nodeHealth is what /healthz tells of this process among the nodes, and of the buckets that nobody works on.
+type nodeHealth struct {
+	ID         string   `json:"id,omitempty"`
+	Sending    bool     `json:"sending"` // the lease runs
+	Buckets    int      `json:"buckets"` // that fall to this process
+	Left       float64  `json:"lease_seconds_left"`
+	Alive      *int     `json:"nodes_alive,omitempty"` // left out where the store does not answer
+	Unowned    *int     `json:"buckets_unowned,omitempty"`
+	UnownedFor *float64 `json:"buckets_unowned_seconds,omitempty"`
 }
 
 func (h *Handler) getHealth(w http.ResponseWriter, r *http.Request) {
@@ -253,6 +281,9 @@ func (h *Handler) getHealth(w http.ResponseWriter, r *http.Request) {
 	} else if !feed.IsZero() {
 		out.FeedAt = &feed
 	}
+	if out.Node = h.nodeHealth(ctx, code == http.StatusOK); out.Node != nil && !out.Node.Sending && code == http.StatusOK {
+		out.Status, code = "sending is paused: this node has no lease", http.StatusServiceUnavailable
+	}
 	out.Stale = h.Now().Sub(feed) > h.Engine.Config().FeedMaxAge
 	h.mu.Lock()
 	last := h.last
@@ -264,6 +295,24 @@ func (h *Handler) getHealth(w http.ResponseWriter, r *http.Request) {
 		out.Status, code = "the last step of the engine failed", http.StatusServiceUnavailable
 	}
 	writeJSON(w, code, out)
+}
+
+// nodeHealth tells of this process among the nodes, and of the others if the store answers.
+func (h *Handler) nodeHealth(ctx context.Context, answers bool) *nodeHealth {
+	holding := h.Engine.Holding()
+	if holding == nil {
+		return nil
+	}
+	held := holding.State()
+	out := &nodeHealth{ID: held.Node, Sending: held.Live, Buckets: held.Buckets, Left: held.Left.Seconds()}
+	if !answers {
+		return out
+	}
+	if nodes, err := engine.Nodes(ctx, h.DB); err == nil {
+		alive := nodes.Alive()
+		out.Alive, out.Unowned, out.UnownedFor = &alive, &nodes.Unowned, &nodes.UnownedFor
+	}
+	return out
 }
 
 // postReceipts takes a carrier's callback: verified, written down, answered.

@@ -136,6 +136,8 @@ func TestEventsOfEveryKind(t *testing.T) {
 		duly.FactOptOut:  `{"kind": "opt_out", "borrower_id": "B1", "id": "O1", "key": "sms", "at": ` + at + `, "source": "agent"}`,
 		duly.FactHold:    `{"kind": "hold", "borrower_id": "B1", "id": "H1", "hold_kind": "dispute", "reason": "asked", "author": "a", "from": ` + at + `}`,
 		duly.FactTouch:   `{"kind": "touch", "borrower_id": "B1", "id": "T1", "channel": "call_agent", "purpose": "collection", "outcome": "no_answer", "at": ` + at + `}`,
+		duly.FactReply:   `{"kind": "reply", "borrower_id": "B1", "id": "R1", "channel": "sms", "text": "好的", "at": ` + at + `}`,
+		duly.FactCase:    `{"kind": "case", "borrower_id": "B1", "id": "K1", "case_kind": "complaint", "opened_at": ` + at + `}`,
 	}
 	w := newWorld(t, storetest.Open(t, "sqlite"), "")
 	w.lend()
@@ -458,7 +460,7 @@ func TestReceipts(t *testing.T) {
 func TestToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.Open(t, "sqlite"), "secret")
-	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /metrics"}
+	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /metrics"}
 	for _, target := range targets {
 		method, path, _ := strings.Cut(target, " ")
 		for name, headers := range map[string][]string{
@@ -608,6 +610,48 @@ func FuzzPostEvents(f *testing.F) {
 			}
 		default:
 			t.Errorf("got status %d: %s\n%s", rec.Code, rec.Body, w.log)
+		}
+	})
+}
+
+// Who works on the store is told, with what nobody works on; the same in metrics.
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db, "")
+		got := w.get("/v1/nodes", http.StatusOK)
+		if diff := cmp.Diff(map[string]any{"nodes": []any{}, "unowned": 1024.0, "unowned_seconds": 0.0}, got); diff != "" {
+			t.Errorf("without nodes (-want +got):\n%s", diff)
+		}
+		for name, lease := range map[string]time.Duration{"alive": time.Hour, "silent": -time.Minute, "left": time.Hour} {
+			_, err := db.JoinNode(t.Context(), store.Node{ID: "id-" + name, Name: name, Version: "v1", Skew: 1500 * time.Millisecond}, lease)
+			must(t, err)
+		}
+		must(t, db.EndNode(t.Context(), "id-left"))
+		for id, buckets := range map[string][]int{"id-alive": {1, 2, 3}, "id-silent": {4, 5}, "id-left": {6}} {
+			_, err := db.TakeBuckets(t.Context(), id, "", buckets)
+			must(t, err)
+		}
+		got = w.get("/v1/nodes", http.StatusOK)
+		if got["unowned"] != 1021.0 || got["unowned_seconds"].(float64) < 60 {
+			t.Errorf("got %v unowned for %v s, want 1021 for at least the minute of the silent node", got["unowned"], got["unowned_seconds"])
+		}
+		states := map[string]any{}
+		for _, n := range got["nodes"].([]any) {
+			n := n.(map[string]any)
+			states[n["name"].(string)] = fmt.Sprint(n["state"], " ", n["buckets"], " ", n["clock_seconds_ahead"])
+		}
+		if diff := cmp.Diff(map[string]any{"alive": "alive 3 1.5", "silent": "silent 0 1.5", "left": "ended 0 1.5"}, states); diff != "" {
+			t.Errorf("nodes (-want +got):\n%s", diff)
+		}
+		_, body := w.call("GET", "/metrics", "")
+		for _, want := range []string{`duly_node_buckets{name="alive",node="id-alive"} 3`, "duly_buckets_unowned 1021", "duly_sending 1"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("/metrics does not hold %s", want)
+			}
+		}
+		if strings.Contains(body, `name="left"`) {
+			t.Error("/metrics holds a node that ended")
 		}
 	})
 }

@@ -149,7 +149,8 @@ func (h *Handler) getWhy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.Packs, x.Recorded, x.Considered = list(x.Packs), list(x.Recorded), list(x.Considered)
+	x.Mask()
+	x.Packs, x.Recorded, x.Considered, x.Replies = list(x.Packs), list(x.Recorded), list(x.Considered), list(x.Replies)
 	writeJSON(w, http.StatusOK, x)
 	return nil
 }
@@ -187,6 +188,16 @@ func (h *Handler) getDoubts(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"attempts": list(d)})
+	return nil
+}
+
+// getNodes tells which nodes work on the store, on how many buckets, and which buckets nobody works on.
+func (h *Handler) getNodes(w http.ResponseWriter, r *http.Request) error {
+	n, err := engine.Nodes(r.Context(), h.DB)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, n)
 	return nil
 }
 

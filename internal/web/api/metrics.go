@@ -19,6 +19,7 @@ type metrics struct {
 	held     *prometheus.CounterVec
 	planned  *prometheus.CounterVec
 	receipts prometheus.Counter
+	asked    *prometheus.CounterVec
 }
 
 func newMetrics(d Deps) *metrics {
@@ -29,8 +30,9 @@ func newMetrics(d Deps) *metrics {
 		held:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_held_total", Help: "Contacts that were due and were not sent, by reason."}, []string{"reason"}),
 		planned:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_planned_total", Help: "Contacts that a plan wrote or changed, by state."}, []string{"state"}),
 		receipts: prometheus.NewCounter(prometheus.CounterOpts{Name: "duly_receipts_total", Help: "Receipts kept."}),
+		asked:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_reservations_total", Help: "Slots that were asked for, by result; unknown are those that ran out without a word."}, []string{"result"}),
 	}
-	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, m.asked, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{d})
 	return m
 }
@@ -51,6 +53,7 @@ func (m *metrics) step(r engine.Report, err error) {
 	m.planned.WithLabelValues(string(duly.Planned)).Add(float64(r.Planned.Planned))
 	m.planned.WithLabelValues(string(duly.Blocked)).Add(float64(r.Planned.Blocked))
 	m.receipts.Add(float64(r.Received.Receipts))
+	m.asked.WithLabelValues("unknown").Add(float64(d.Unknown))
 }
 
 // stateCollector reads what the store holds when it is scraped.
@@ -58,28 +61,55 @@ type stateCollector struct{ d Deps }
 
 var (
 	descContacts = prometheus.NewDesc("duly_contacts", "Contacts, by state.", []string{"state"}, nil)
+	descOwned    = prometheus.NewDesc("duly_node_buckets", "Buckets that a node works on.", []string{"node", "name"}, nil)
+	descHeard    = prometheus.NewDesc("duly_node_heard_seconds", "How long ago a node that has not ended renewed its lease.", []string{"node", "name"}, nil)
+	descLeft     = prometheus.NewDesc("duly_node_lease_left_seconds", "How long a node's lease still runs.", []string{"node", "name"}, nil)
+	descUnowned  = prometheus.NewDesc("duly_buckets_unowned", "Buckets that nobody works on.", nil, nil)
+	descWaiting  = prometheus.NewDesc("duly_buckets_unowned_seconds", "For how long the longest of them.", nil, nil)
+	descSending  = prometheus.NewDesc("duly_sending", "1 while this process has a lease.", nil, nil)
 	descFeed     = prometheus.NewDesc("duly_payment_feed_timestamp_seconds", "Up to when payments are known.", nil, nil)
 )
 
 // Describe tells the names of what Collect collects.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- descContacts
-	ch <- descFeed
+	for _, d := range []*prometheus.Desc{descContacts, descFeed, descOwned, descHeard, descLeft, descUnowned, descWaiting, descSending} {
+		ch <- d
+	}
 }
 
-// Collect counts contacts by state and tells how fresh the payment feed is.
+// Collect counts contacts by state, tells how fresh the payment feed is, and who works on which share.
 func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	sending := 0.0
+	if c.d.Engine.Holding().Live() {
+		sending = 1
+	}
+	gauge(descSending, sending)
+	if nodes, err := engine.Nodes(ctx, c.d.DB); err == nil {
+		gauge(descUnowned, float64(nodes.Unowned))
+		gauge(descWaiting, nodes.UnownedFor)
+		for _, n := range nodes.Nodes {
+			if n.State == "ended" {
+				continue
+			}
+			gauge(descOwned, float64(n.Buckets), n.ID, n.Name)
+			gauge(descHeard, n.Heard, n.ID, n.Name)
+			gauge(descLeft, n.Left, n.ID, n.Name)
+		}
+	}
 	counts, err := c.d.DB.CountContacts(ctx)
 	if err != nil {
 		c.d.Log.Warn("contacts cannot be counted for metrics", "error", err)
 		return
 	}
 	for _, s := range duly.ContactStates() {
-		ch <- prometheus.MustNewConstMetric(descContacts, prometheus.GaugeValue, float64(counts[s]), string(s))
+		gauge(descContacts, float64(counts[s]), string(s))
 	}
 	if feed, err := c.d.DB.FeedAt(ctx, engine.FeedPayments); err == nil && !feed.IsZero() {
-		ch <- prometheus.MustNewConstMetric(descFeed, prometheus.GaugeValue, float64(feed.Unix()))
+		gauge(descFeed, float64(feed.Unix()))
 	}
 }

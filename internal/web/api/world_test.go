@@ -103,7 +103,7 @@ func newWorld(t testing.TB, db *store.DB, token string) *world {
 		URL: "https://gate.lender.example", Secrets: []channel.Secret{callbackSecret}, CallbackSecrets: []channel.Secret{callbackSecret}, Clock: w.clock,
 	})
 	must(t, err)
-	w.h = api.New(api.Deps{Engine: w.e, DB: db, Inbound: map[string]channel.Inbound{"gate": gate}, Token: token, Log: log, Now: w.clock})
+	w.h = api.New(api.Deps{Engine: w.e, DB: db, Inbound: map[string]channel.Inbound{"gate": gate}, Packs: packs, Calendars: calendars, Token: token, Log: log, Now: w.clock})
 	return w
 }
 

@@ -1,0 +1,45 @@
+package rule
+
+import "time"
+
+// historian is a checker that looks at contacts of the past: how many days back, or at all that ever were.
+type historian interface {
+	history() (days int, ever bool)
+}
+
+var (
+	_ historian = (*frequencyCap)(nil)
+	_ historian = (*cooldown)(nil)
+)
+
+// HistoryDays returns how many days back contacts and touches must be known for every rule of the set to count right, with
+// those in draft; ever is true where a rule counts all that ever were. Where less is known, caps count too few.
+func (s *Set) HistoryDays() (days int, ever bool) {
+	for i := range s.rules {
+		h, ok := s.rules[i].checker.(historian)
+		if !ok {
+			continue
+		}
+		d, all := h.history()
+		days, ever = max(days, d), ever || all
+	}
+	return days, ever
+}
+
+// zoneDays is how much further back a period of local days reaches than its days: they begin in the borrower's zone, and
+// the clock may have been set meanwhile.
+const zoneDays = 2
+
+func (c *frequencyCap) history() (days int, ever bool) {
+	switch c.period.unit {
+	case calendarDay, rollingDays:
+		return c.period.days + zoneDays, false
+	case isoWeek:
+		return 7 + zoneDays, false
+	case rolling:
+		return int((c.period.length+24*time.Hour-1)/(24*time.Hour)) + zoneDays, false
+	}
+	return 0, true // ever, and what is not known
+}
+
+func (c *cooldown) history() (days int, ever bool) { return c.days + zoneDays, false }
