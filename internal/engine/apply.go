@@ -42,10 +42,13 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 	if err := e.resolveOwners(ctx, facts); err != nil {
 		return Applied{}, err
 	}
+	p, err := parcel(facts)
+	if err != nil {
+		return Applied{}, err
+	}
 	var out Applied
-	err := e.db.Update(ctx, now, bucketsOf(facts), func(tx *store.Tx) error {
-		var err error
-		out, err = e.apply(tx, actor, facts, true)
+	err = e.db.Update(ctx, now, p.Buckets(), func(tx *store.Tx) error {
+		out, err = e.applyParcel(tx, actor, p, true)
 		return err
 	})
 	if err == nil {
@@ -78,11 +81,26 @@ func (e *Engine) claimedElsewhere(tx *store.Tx, bucket int, ids []duly.BorrowerI
 	return slices.ContainsFunc(open, func(c duly.Contact) bool { return c.State == duly.Claimed }), err
 }
 
-// apply is Apply inside a transaction. Single facts make their persons dirty, so that the plan looks at them again;
-// bulk facts make whole buckets due for planning.
-func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
+// parcel makes facts ready to be put: what the engine adds of its own to one is part of it.
+func parcel(facts []duly.Fact) (*store.Parcel, error) {
 	urgentCases(facts)
-	results, err := tx.Put(facts)
+	return store.NewParcel(facts)
+}
+
+// apply is Apply inside a transaction.
+func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single bool) (Applied, error) {
+	p, err := parcel(facts)
+	if err != nil {
+		return Applied{}, err
+	}
+	return e.applyParcel(tx, actor, p, single)
+}
+
+// applyParcel is apply for facts made ready. Single facts make their persons dirty, so that the plan looks at them again;
+// bulk facts make whole buckets due for planning.
+func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, single bool) (Applied, error) {
+	facts := parcel.Facts
+	results, err := tx.PutParcel(parcel)
 	if err != nil {
 		return Applied{}, err
 	}
@@ -102,32 +120,40 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 			continue
 		}
 		applied[f.FactKind()]++
-		b := f.Owner().Bucket()
-		touched[b] = append(touched[b], f.Owner())
+		b, _ := parcel.Bucket(i)
+		push(touched, b, f.Owner())
 		if results[i] == store.Changed || !ofBook(f.FactKind()) {
-			stops[b] = append(stops[b], f.Owner())
+			push(stops, b, f.Owner())
 		}
 		switch f.FactKind() {
 		case duly.FactPayment: // settle finds out whether the plan has something to look at
-			settle[b] = append(settle[b], f.Owner())
+			push(settle, b, f.Owner())
 			e.fence.stop(f.Owner())
 		case duly.FactInstallment, duly.FactLoan:
-			owed[b], dirty[b] = append(owed[b], f.Owner()), append(dirty[b], f.Owner())
+			push(owed, b, f.Owner())
+			push(dirty, b, f.Owner())
 			if results[i] == store.Changed {
-				settle[b] = append(settle[b], f.Owner())
+				push(settle, b, f.Owner())
 			}
 			e.fence.stop(f.Owner())
 		case duly.FactHold, duly.FactOptOut, duly.FactDebit, duly.FactConsent, duly.FactPoint, duly.FactBorrower, duly.FactTouch, duly.FactNotice,
 			duly.FactPreference:
-			dirty[b] = append(dirty[b], f.Owner())
+			push(dirty, b, f.Owner())
 			e.fence.stop(f.Owner())
 		case duly.FactReply: // what it stops is a fact of its own
 		case duly.FactCase: // a crisis holds its borrower; no other case changes what is planned
 			if c, ok := f.(*duly.Case); ok && c.Kind == duly.CaseCrisis {
-				dirty[b] = append(dirty[b], f.Owner())
+				push(dirty, b, f.Owner())
 				e.fence.stop(f.Owner())
 			}
 		}
+	}
+	payers, err := tx.Payers(owed)
+	if err != nil {
+		return Applied{}, err
+	}
+	for _, id := range payers {
+		settle[id.Bucket()] = append(settle[id.Bucket()], id)
 	}
 	for _, b := range sortedKeys(touched) {
 		touched[b] = unique(touched[b])
@@ -136,11 +162,6 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 			return Applied{}, err
 		}
 		out.elsewhere = out.elsewhere || elsewhere
-		payers, err := tx.Payers(b, unique(owed[b]))
-		if err != nil {
-			return Applied{}, err
-		}
-		settle[b] = append(settle[b], payers...)
 		if ids := unique(settle[b]); len(ids) > 0 {
 			again, err := e.settle(tx, b, ids, &out)
 			if err != nil {
@@ -154,6 +175,13 @@ func (e *Engine) apply(tx *store.Tx, actor string, facts []duly.Fact, single boo
 		tx.Audit(b, "facts", actor, "", factsDetail{Facts: applied, Persons: len(touched[b])})
 	}
 	return out, nil
+}
+
+// push adds a borrower to those of a bucket. Facts of one person come together, so most are there already.
+func push(m map[int][]duly.BorrowerID, bucket int, id duly.BorrowerID) {
+	if ids := m[bucket]; len(ids) == 0 || ids[len(ids)-1] != id {
+		m[bucket] = append(ids, id)
+	}
 }
 
 // ofBook reports whether facts of the kind are those of a loan book rather than things that happen.
@@ -359,20 +387,6 @@ func loanOf(f duly.Fact) duly.LoanID {
 		return f.LoanID
 	}
 	return ""
-}
-
-func bucketsOf(facts []duly.Fact) []int {
-	var seen [duly.Buckets]bool
-	for _, f := range facts {
-		seen[f.Owner().Bucket()] = true
-	}
-	var out []int
-	for b, ok := range seen {
-		if ok {
-			out = append(out, b)
-		}
-	}
-	return out
 }
 
 func contactIDs(moves []store.Move) []duly.ContactID {

@@ -43,20 +43,8 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 		if err != nil {
 			return err
 		}
-		for _, b := range group {
-			epoch, ok := epochs[b]
-			if !ok {
-				continue
-			}
-			if seen.Due >= limit {
-				seen.More = true
-				break
-			}
-			c := &claimer{e: e, tx: tx, bucket: b, epoch: epoch, now: tx.Now(), seen: &seen}
-			if err := c.run(limit - seen.Due); err != nil {
-				return err
-			}
-			jobs = append(jobs, c.jobs...)
+		if jobs, err = e.claimDue(tx, epochs, limit, &seen); err != nil {
+			return err
 		}
 		for i := range jobs {
 			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID, jobs[i].epoch)
@@ -109,7 +97,75 @@ func (e *Engine) dropClaims(jobs []job) {
 	}
 }
 
-// claimer is one claim's transaction.
+// claimDue claims what is due in the buckets that may be claimed from.
+func (e *Engine) claimDue(tx *store.Tx, epochs map[int]int64, limit int, seen *DispatchReport) ([]job, error) {
+	if len(epochs) == 0 {
+		return nil, nil
+	}
+	due, err := tx.DueContacts(sortedKeys(epochs), tx.Now(), limit)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	seen.Due, seen.More = len(due), len(due) == limit
+	return e.judge(tx, due, epochs, seen)
+}
+
+// judge decides contacts that are due, bucket by bucket, and writes what was decided.
+func (e *Engine) judge(tx *store.Tx, due []duly.Contact, epochs map[int]int64, seen *DispatchReport) ([]job, error) {
+	feedAt, err := tx.FeedAt(FeedPayments)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]duly.BorrowerID, len(due))
+	for i := range due {
+		ids[i] = due[i].BorrowerID
+	}
+	persons, err := tx.PersonsOf(unique(ids), e.since(tx.Now()))
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
+	for i := range persons {
+		byID[persons[i].Borrower.ID] = &persons[i]
+	}
+	var moves []store.Move
+	var jobs []job
+	for len(due) > 0 {
+		bucket, n := due[0].BorrowerID.Bucket(), 1
+		for n < len(due) && due[n].BorrowerID.Bucket() == bucket {
+			n++
+		}
+		c := &claimer{e: e, tx: tx, bucket: bucket, epoch: epochs[bucket], now: tx.Now(), feedAt: feedAt, seen: seen}
+		if c.state, err = tx.Bucket(bucket); err != nil {
+			return nil, err
+		}
+		for i := range due[:n] {
+			if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
+				return nil, err
+			}
+		}
+		if len(c.moves) > 0 {
+			tx.Audit(bucket, "claimed", "engine", "", moveDetail(c.moves))
+		}
+		moves, jobs = append(moves, c.moves...), append(jobs, c.jobs...)
+		due = due[n:]
+	}
+	return jobs, write(tx, moves, jobs)
+}
+
+// write stores the moves of a claim, and the attempts that are about to be made.
+func write(tx *store.Tx, moves []store.Move, jobs []job) error {
+	if err := tx.MoveContacts(moves); err != nil {
+		return err
+	}
+	attempts := make([]duly.Attempt, len(jobs))
+	for i := range jobs {
+		attempts[i] = jobs[i].attempt
+	}
+	return tx.PutAttempts(attempts)
+}
+
+// claimer is one bucket's part of a claim.
 type claimer struct {
 	e      *Engine
 	tx     *store.Tx
@@ -121,42 +177,6 @@ type claimer struct {
 	seen   *DispatchReport
 	moves  []store.Move
 	jobs   []job
-}
-
-func (c *claimer) run(limit int) error {
-	due, err := c.tx.DueContacts(c.bucket, c.now, limit)
-	if err != nil || len(due) == 0 {
-		return err
-	}
-	c.seen.Due += len(due)
-	if len(due) == limit {
-		c.seen.More = true
-	}
-	if c.feedAt, err = c.tx.FeedAt(FeedPayments); err != nil {
-		return err
-	}
-	if c.state, err = c.tx.Bucket(c.bucket); err != nil {
-		return err
-	}
-	ids := make([]duly.BorrowerID, len(due))
-	for i := range due {
-		ids[i] = due[i].BorrowerID
-	}
-	ids = unique(ids)
-	persons, err := c.tx.PersonsSince(c.bucket, ids, c.e.since(c.now))
-	if err != nil {
-		return err
-	}
-	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
-	for i := range persons {
-		byID[persons[i].Borrower.ID] = &persons[i]
-	}
-	for i := range due {
-		if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
-			return err
-		}
-	}
-	return c.write()
 }
 
 // judge decides one contact and records the decision in moves, and in jobs if it may go.
@@ -318,24 +338,6 @@ func (c *claimer) postpone(contact *duly.Contact, until time.Time, reason string
 	contact.NotBefore, contact.Reason = until, reason
 	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
 	c.seen.held(duly.Planned, reason)
-}
-
-func (c *claimer) write() error {
-	if len(c.moves) == 0 {
-		return nil
-	}
-	if err := c.tx.MoveContacts(c.moves); err != nil {
-		return err
-	}
-	attempts := make([]duly.Attempt, len(c.jobs))
-	for i := range c.jobs {
-		attempts[i] = c.jobs[i].attempt
-	}
-	if err := c.tx.PutAttempts(attempts); err != nil {
-		return err
-	}
-	c.tx.Audit(c.bucket, "claimed", "engine", "", moveDetail(c.moves))
-	return nil
 }
 
 func moveDetail(moves []store.Move) [][3]string {

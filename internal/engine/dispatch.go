@@ -117,6 +117,9 @@ type answer struct {
 // underMax is more than the batches of answers that one Dispatch can store, so that telling of one never waits.
 const underMax = dispatchMax + 2*claimMax
 
+// claimBucketsMin is from how many buckets the first claim is made.
+const claimBucketsMin = 8
+
 // answersMax is how many answers are stored in one transaction, and answerWait how long an answer waits for others.
 const (
 	answersMax = 256
@@ -139,30 +142,39 @@ func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
 }
 
 func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchReport) error {
-	sent := 0
-	for _, group := range p.e.db.Groups(buckets) {
-		for more := true; more; {
-			// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored.
-			if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax {
-				r.More = true
-				return nil
-			}
-			p.clear()
-			if group = p.e.holding.Mine(group); len(group) == 0 {
-				break
-			}
-			jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
-			if err != nil {
-				return fmt.Errorf("claim: %w", err)
-			}
-			for _, j := range jobs {
-				p.jobs <- j
-			}
-			sent += len(jobs)
-			p.way += len(jobs)
-			more, got.More = got.More, false
-			r.add(got)
+	sent, size := 0, claimBucketsMin
+	for len(buckets) > 0 {
+		// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored.
+		if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax {
+			r.More = true
+			return nil
 		}
+		p.clear()
+		if buckets = p.e.holding.Mine(buckets); len(buckets) == 0 {
+			break
+		}
+		group := p.e.db.Groups(buckets)[0]
+		group = group[:min(size, len(group))]
+		jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
+		if err != nil {
+			return fmt.Errorf("claim: %w", err)
+		}
+		for _, j := range jobs {
+			p.jobs <- j
+		}
+		sent += len(jobs)
+		p.way += len(jobs)
+		switch { // as many buckets as fill a claim, so that none is read for nothing
+		case got.More:
+			size = max(1, size/2)
+		case got.Due < claimMax/2:
+			size *= 2
+		}
+		if !got.More {
+			buckets = buckets[len(group):]
+		}
+		got.More = false
+		r.add(got)
 	}
 	return nil
 }

@@ -17,15 +17,15 @@ func (e *Engine) RecallTwice(ctx context.Context, now time.Time, bucket int) err
 		return err
 	}
 	e.dropClaims(jobs)
-	answers := []*answer{{job: jobs[0], recalled: true}}
+	group, answers := []int{bucket}, map[int][]*answer{bucket: {{job: jobs[0], recalled: true}}}
 	var r DispatchReport
-	err = e.db.Update(ctx, now, []int{bucket}, func(tx *store.Tx) error {
-		return errors.Join(e.finishBucket(tx, bucket, answers, &r), errRollback)
+	err = e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+		return errors.Join(e.finishGroup(tx, group, answers, &r), errRollback)
 	})
 	if !errors.Is(err, errRollback) {
 		return err
 	}
-	return e.db.Update(ctx, now, []int{bucket}, func(tx *store.Tx) error { return e.finishBucket(tx, bucket, answers, &r) })
+	return e.db.Update(ctx, now, group, func(tx *store.Tx) error { return e.finishGroup(tx, group, answers, &r) })
 }
 
 // ClaimBucket claims what is due in a bucket, as Dispatch does before it sends, and sends nothing. It returns how many were

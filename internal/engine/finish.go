@@ -19,7 +19,7 @@ const (
 	carrierRest   = 5 * time.Minute
 )
 
-// finish stores the answers of carriers: the attempt ends, the contact moves on. It returns those that it could not store.
+// finish stores the answers of carriers: the attempts end, the contacts move on. It returns those that it could not store.
 func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *DispatchReport) ([]answer, error) {
 	byBucket := map[int][]*answer{}
 	for i := range batch {
@@ -32,12 +32,7 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 		var seen DispatchReport
 		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 			seen = DispatchReport{}
-			for _, b := range group {
-				if err := e.finishBucket(tx, b, byBucket[b], &seen); err != nil {
-					return err
-				}
-			}
-			return nil
+			return e.finishGroup(tx, group, byBucket, &seen)
 		})
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
@@ -53,45 +48,58 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 	return failed, errors.Join(errs...)
 }
 
-func (e *Engine) finishBucket(tx *store.Tx, bucket int, answers []*answer, r *DispatchReport) error {
-	ids := make([]duly.ContactID, len(answers))
-	for i, a := range answers {
-		ids[i] = a.job.contact.ID
+func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answer, r *DispatchReport) error {
+	var ids []duly.ContactID
+	for _, b := range group {
+		for _, a := range byBucket[b] {
+			ids = append(ids, a.job.contact.ID)
+		}
 	}
-	current, err := tx.FindContacts(bucket, ids)
+	current, err := tx.Standings(ids)
 	if err != nil {
 		return err
 	}
 	var moves []store.Move
-	attempts := make([]duly.Attempt, 0, len(answers))
-	var lessons []lesson
-	for _, given := range answers {
-		a := &answer{}
-		*a = *given // the store may run this again: the answer itself must stay as it was given
-		l := e.settleAnswer(tx.Now(), a, r)
-		attempts = append(attempts, a.job.attempt)
-		if l != (lesson{}) {
-			lessons = append(lessons, l)
+	attempts := make([]duly.Attempt, 0, len(ids))
+	lessons := map[int][]lesson{}
+	for _, b := range group {
+		from := len(moves)
+		for _, given := range byBucket[b] {
+			a := &answer{}
+			*a = *given // the store may run this again: the answer itself must stay as it was given
+			if l := e.settleAnswer(tx.Now(), a, r); l != (lesson{}) {
+				lessons[b] = append(lessons[b], l)
+			}
+			attempts = append(attempts, a.job.attempt)
+			if c, ok := current[a.job.contact.ID]; ok {
+				if next, ok := nextState(c, given.job.contact.Attempts, a.job.contact); ok {
+					moves = append(moves, store.Move{Contact: next, From: c.State})
+				}
+			}
 		}
-		// A receipt may have moved the contact meanwhile; then it knows better. So does the answer itself where the
-		// lease had ended before it came.
-		c, ok := current[a.job.contact.ID]
-		next := a.job.contact
-		if ok && c.State == duly.InDoubt && next.State == duly.Planned {
-			next.State = duly.Failed // it was given up meanwhile, and is not tried again
-		}
-		if ok && (c.State == duly.Claimed || c.State == duly.InDoubt && c.Attempts == given.job.contact.Attempts && c.State.CanBecome(next.State)) {
-			moves = append(moves, store.Move{Contact: next, From: c.State})
-		}
+		tx.Audit(b, "answered", "engine", "", moveDetail(moves[from:]))
 	}
 	if err := tx.FinishAttempts(attempts); err != nil {
 		return err
 	}
-	if err := tx.MoveContacts(moves); err != nil {
+	if err := tx.AnswerContacts(moves); err != nil {
 		return err
 	}
-	tx.Audit(bucket, "answered", "engine", "", moveDetail(moves))
-	return e.learn(tx, bucket, lessons)
+	for _, b := range sortedKeys(lessons) {
+		if err := e.learn(tx, b, lessons[b]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextState is what becomes of a contact as it stands after the answer to a try of it. A receipt may have moved it
+// meanwhile; then it knows better. So does the answer itself where the lease had ended before it came.
+func nextState(c store.Standing, try int, next duly.Contact) (duly.Contact, bool) {
+	if c.State == duly.InDoubt && next.State == duly.Planned {
+		next.State = duly.Failed // it was given up meanwhile, and is not tried again
+	}
+	return next, c.State == duly.Claimed || c.State == duly.InDoubt && c.Attempts == try && c.State.CanBecome(next.State)
 }
 
 // lesson is what a carrier taught of a borrower: an address that does not exist, or a refusal.

@@ -103,11 +103,11 @@ func (e *Engine) Impact(ctx context.Context, now time.Time, packs []*rule.Pack, 
 		var persons []duly.Person
 		var state store.Bucket
 		err := e.db.View(ctx, func(tx *store.Tx) error {
-			ids, err := tx.Due(b, today.Add(-after), today.Add(before+days))
+			ids, err := tx.Due([]int{b}, today.Add(-after), today.Add(before+days))
 			if err != nil {
 				return err
 			}
-			waiting, err := tx.Waiting(b)
+			waiting, err := tx.Waiting([]int{b})
 			if err != nil {
 				return err
 			}

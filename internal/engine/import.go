@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -10,7 +11,8 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// ImportOptions say how a file is imported.
+// ImportOptions say how a file is imported. Problem and Progress are called one at a time, though not by the goroutine
+// that calls Read.Progress.
 type ImportOptions struct {
 	Mapping   *ingest.Mapping
 	Read      ingest.Options
@@ -67,31 +69,42 @@ func (e *Engine) Import(ctx context.Context, now time.Time, path string, opt Imp
 		}
 		im.resume(known)
 	}
-	if err := ingest.Read(ctx, path, opt.Mapping, opt.Read, func(row ingest.Row) error { return im.add(ctx, row) }); err != nil {
-		return im.report, err
-	}
-	if err := im.flush(ctx, true); err != nil {
+	if err := im.run(ctx, path); err != nil {
 		return im.report, err
 	}
 	im.report.Complete = im.refusedAt == 0
 	return im.report, nil
 }
 
-// importer gathers rows into a chunk and applies it.
+// importer gathers rows into chunks, and applies one while it reads the next.
 type importer struct {
 	e       *Engine
 	now     time.Time
 	opt     ImportOptions
 	version int64
-	report  ImportReport
 	skip    int64
-	rows    []chunkRow
-	facts   []duly.Fact
-	feed    time.Time // the latest arrival among payments seen
+	chunk   chunk     // being read
+	feed    time.Time // the latest arrival among payments read
+	full    chan chunk
+	report  ImportReport // of the applier alone, and so is what follows
 	// refusedAt is the first row that the store refused because of what else is known, which may change: the file is
 	// not done, and another run starts there. 0: none.
 	refusedAt int64
 	badBefore bool // among the rows that an earlier run went through is one that was wrong
+}
+
+// chunk is a run of rows that is applied in one transaction.
+type chunk struct {
+	read      int64 // rows, those included that are not in rows
+	skipped   int64
+	problems  []ingest.Problem
+	bad       int64
+	badBefore bool
+	rows      []chunkRow
+	facts     []duly.Fact
+	parcel    *store.Parcel // facts made ready; nil if an owner of one is yet to be found
+	feed      time.Time     // the latest arrival among the payments of the file so far
+	last      bool
 }
 
 // chunkRow is a row of the chunk: the place of its first fact in facts, and how many it has.
@@ -109,32 +122,82 @@ func (im *importer) resume(known store.Import) {
 	}
 }
 
-func (im *importer) add(ctx context.Context, row ingest.Row) error {
-	im.report.Rows++
-	if row.Row <= im.skip {
-		im.report.Skipped++
-		im.badBefore = im.badBefore || len(row.Problems) > 0
-		return nil
-	}
-	if len(row.Problems) > 0 {
-		im.report.Bad++
-		for _, p := range row.Problems {
-			im.tell(p)
+// run reads the file in this goroutine and applies it in another, which is at most a chunk behind.
+func (im *importer) run(ctx context.Context, path string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	im.full = make(chan chunk)
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for c := range im.full {
+			if err == nil {
+				if err = im.apply(ctx, &c); err != nil {
+					cancel(err)
+				}
+			}
 		}
-	} else {
-		im.rows = append(im.rows, chunkRow{row.File, row.Line, row.Row, len(im.facts), len(row.Facts)})
+		done <- err
+	}()
+	readErr := ingest.Read(ctx, path, im.opt.Mapping, im.opt.Read, func(row ingest.Row) error { return im.add(ctx, row) })
+	rest := im.chunk
+	if readErr == nil {
+		rest.last = true
+		readErr = im.hand(ctx, rest)
+	}
+	close(im.full)
+	if err := <-done; err != nil {
+		return err
+	}
+	if readErr != nil { // what was read and not applied is still told of
+		im.tally(&rest)
+	}
+	return readErr
+}
+
+func (im *importer) add(ctx context.Context, row ingest.Row) error {
+	c := &im.chunk
+	c.read++
+	switch {
+	case row.Row <= im.skip:
+		c.skipped++
+		c.badBefore = c.badBefore || len(row.Problems) > 0
+	case len(row.Problems) > 0:
+		c.bad++
+		c.problems = append(c.problems, row.Problems...)
+	default:
+		c.rows = append(c.rows, chunkRow{row.File, row.Line, row.Row, len(c.facts), len(row.Facts)})
 		for _, f := range row.Facts {
-			im.facts = append(im.facts, f)
+			c.facts = append(c.facts, f)
 			setVersion(f, im.version)
 			if p, ok := f.(*duly.Payment); ok && p.ArrivedAt.After(im.feed) {
 				im.feed = p.ArrivedAt
 			}
 		}
 	}
-	if len(im.rows) >= importChunkRows {
-		return im.flush(ctx, false)
+	if len(c.rows) < importChunkRows && c.bad < importChunkRows {
+		return nil
 	}
-	return nil
+	full := im.chunk
+	im.chunk = chunk{rows: make([]chunkRow, 0, len(full.rows)), facts: make([]duly.Fact, 0, len(full.facts))}
+	return im.hand(ctx, full)
+}
+
+// hand makes a chunk ready and hands it to the applier.
+func (im *importer) hand(ctx context.Context, c chunk) error {
+	c.feed = im.feed
+	if !im.opt.CheckOnly && !slices.ContainsFunc(c.facts, func(f duly.Fact) bool { return f.Owner() == "" }) {
+		var err error
+		if c.parcel, err = parcel(c.facts); err != nil {
+			return err
+		}
+	}
+	select {
+	case im.full <- c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (im *importer) tell(p ingest.Problem) {
@@ -143,30 +206,47 @@ func (im *importer) tell(p ingest.Problem) {
 	}
 }
 
-// flush applies the chunk and, in the same transaction, how far the file has been read.
-func (im *importer) flush(ctx context.Context, last bool) error {
-	defer func() { im.rows, im.facts = im.rows[:0], im.facts[:0] }()
+// tally counts what was read, and tells of the rows that were wrong as they were read.
+func (im *importer) tally(c *chunk) {
+	im.report.Rows += c.read
+	im.report.Skipped += c.skipped
+	im.report.Bad += c.bad
+	im.badBefore = im.badBefore || c.badBefore
+	for _, p := range c.problems {
+		im.tell(p)
+	}
+}
+
+// apply applies the chunk and, in the same transaction, how far the file has been read.
+func (im *importer) apply(ctx context.Context, c *chunk) error {
+	im.tally(c)
 	if im.opt.CheckOnly {
-		im.report.Good += int64(len(im.rows))
-		im.report.Facts += int64(len(im.facts))
+		im.report.Good += int64(len(c.rows))
+		im.report.Facts += int64(len(c.facts))
 		return nil
 	}
-	if err := im.e.resolveOwners(ctx, im.facts); err != nil {
-		return err
+	if c.parcel == nil {
+		err := im.e.resolveOwners(ctx, c.facts)
+		if err == nil {
+			c.parcel, err = parcel(c.facts)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	var applied Applied
 	refused := im.refusedAt
-	err := im.e.db.Update(ctx, im.now, bucketsOf(im.facts), func(tx *store.Tx) error {
+	err := im.e.db.Update(ctx, im.now, c.parcel.Buckets(), func(tx *store.Tx) error {
 		var err error
-		if applied, err = im.e.apply(tx, "import:"+im.report.Hash[:12], im.facts, false); err != nil {
+		if applied, err = im.e.applyParcel(tx, "import:"+im.report.Hash[:12], c.parcel, false); err != nil {
 			return err
 		}
-		refused = im.firstRefused(applied)
-		record := store.Import{Hash: im.report.Hash, Mapping: im.opt.Mapping.Hash, Rows: im.report.Rows, Version: im.version, Complete: last && refused == 0}
+		refused = im.firstRefused(c, applied)
+		record := store.Import{Hash: im.report.Hash, Mapping: im.opt.Mapping.Hash, Rows: im.report.Rows, Version: im.version, Complete: c.last && refused == 0}
 		if refused > 0 {
 			record.Rows = refused - 1
 		}
-		if feed := im.watermark(last, refused); !feed.IsZero() {
+		if feed := im.watermark(c, refused); !feed.IsZero() {
 			if err := tx.SetFeed(FeedPayments, feed); err != nil {
 				return err
 			}
@@ -178,8 +258,8 @@ func (im *importer) flush(ctx context.Context, last bool) error {
 	}
 	im.e.settleElsewhere(ctx, &applied)
 	im.refusedAt = refused
-	im.report.FeedHeld = im.report.FeedHeld || last && refused > 0 && !im.feed.IsZero()
-	im.count(applied)
+	im.report.FeedHeld = im.report.FeedHeld || c.last && refused > 0 && !c.feed.IsZero()
+	im.count(c, applied)
 	if im.opt.Progress != nil {
 		im.opt.Progress(im.report)
 	}
@@ -187,11 +267,11 @@ func (im *importer) flush(ctx context.Context, last bool) error {
 }
 
 // firstRefused returns the first row of the file so far that the store refused, or 0.
-func (im *importer) firstRefused(a Applied) int64 {
+func (im *importer) firstRefused(c *chunk, a Applied) int64 {
 	if im.refusedAt > 0 {
 		return im.refusedAt
 	}
-	for _, row := range im.rows {
+	for _, row := range c.rows {
 		for i := row.from; i < row.from+row.many; i++ {
 			if a.Results[i].Refused() {
 				return row.row
@@ -204,28 +284,28 @@ func (im *importer) firstRefused(a Applied) int64 {
 // watermark returns up to when payments are known once the chunk is in: at the end of a file of payments, its as-of time
 // if one was given, else the latest arrival in it, and never a time that has not come. A file without payments says
 // nothing of the feed; one of which a row was left out does not move it, for that row may be somebody's payment.
-func (im *importer) watermark(last bool, refused int64) time.Time {
+func (im *importer) watermark(c *chunk, refused int64) time.Time {
 	switch {
-	case !last || im.feed.IsZero() || refused > 0:
+	case !c.last || c.feed.IsZero() || refused > 0:
 		return time.Time{}
 	case im.report.Bad > 0 || im.badBefore:
 		im.report.FeedHeld = true
 		return time.Time{}
 	case !im.opt.AsOf.IsZero():
 		return im.opt.AsOf
-	case im.feed.After(im.now):
+	case c.feed.After(im.now):
 		return im.now
 	}
-	return im.feed
+	return c.feed
 }
 
 // count adds a chunk to the report and tells of the rows that the store refused.
-func (im *importer) count(a Applied) {
+func (im *importer) count(c *chunk, a Applied) {
 	r := &im.report
-	r.Facts += int64(len(im.facts))
+	r.Facts += int64(len(c.facts))
 	r.Settled += int64(a.Settled)
 	r.Stopped += int64(a.Stopped)
-	for _, row := range im.rows {
+	for _, row := range c.rows {
 		bad := false
 		for i := row.from; i < row.from+row.many; i++ {
 			switch a.Results[i] {
@@ -239,7 +319,7 @@ func (im *importer) count(a Applied) {
 				r.Stale++
 			case store.Conflict, store.UnknownBorrower, store.UnknownLoan, store.WrongCurrency:
 				bad = true
-				im.tell(storeProblem(row, im.facts[i], a.Results[i]))
+				im.tell(storeProblem(row, c.facts[i], a.Results[i]))
 			}
 		}
 		if bad {

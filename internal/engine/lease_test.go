@@ -120,6 +120,32 @@ func TestZombieClaimsNothing(t *testing.T) {
 	})
 }
 
+// Of the buckets of one claim, one is no longer the node's: the others are claimed all the same.
+func TestClaimLeavesOutWhatIsAnothers(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		lost, kept := storetest.InBucket(3, 1)[0], storetest.InBucket(4, 1)[0]
+		w.apply(w.at(-5, "10:00"), append(person(lost), person(kept)...)...)
+		n := w.node(w.e.Config())
+		w.beat(n)
+		w.run(n, w.at(0, "06:00"))
+		if err := db.GiveBuckets(t.Context(), n.k.ID(), []int{3}); err != nil { // behind its back
+			t.Fatal(err)
+		}
+		if mine := n.e.Holding().Mine([]int{3, 4}); len(mine) != 2 {
+			t.Fatalf("the node believes in %v: the test tests nothing", mine)
+		}
+		if r := w.run(n, w.at(0, "12:00")); r.Dispatched.Claimed != 1 || w.car.count() != 1 {
+			t.Errorf("got %d claimed and %d sent, want 1 and 1", r.Dispatched.Claimed, w.car.count())
+		}
+		w.want(kept, "today sms accepted")
+		w.beat(n)
+		w.run(n, w.at(0, "12:05"))
+		w.want(lost, "today sms accepted")
+	})
+}
+
 // The heir of a node that died, with a clock that is five minutes ahead, puts in doubt what is on its way; the answer that
 // comes late says what became of it. With one that is behind it waits rather than trust its clock. Nothing goes out twice.
 func TestHeirWithAnotherClock(t *testing.T) {

@@ -111,6 +111,9 @@ const planRetries = 8
 // same; the others are decided again.
 func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date, group []int) (PlanReport, error) {
 	var total PlanReport
+	if len(group) == 0 { // they are another node's by now
+		return total, nil
+	}
 	for range planRetries {
 		decided, err := e.decideGroup(ctx, now, today, group)
 		if err != nil {
@@ -120,6 +123,7 @@ func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date,
 		var stale []int
 		err = e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 			r, stale = PlanReport{}, nil
+			var fresh []*bucketInput
 			for _, d := range decided {
 				state, err := tx.Bucket(d.bucket)
 				if err != nil {
@@ -129,12 +133,10 @@ func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date,
 					stale = append(stale, d.bucket)
 					continue
 				}
-				if err := e.writePlan(tx, today, d); err != nil {
-					return err
-				}
+				fresh = append(fresh, d)
 				r.add(d.report)
 			}
-			return nil
+			return e.writePlan(tx, today, fresh)
 		})
 		if err != nil {
 			return total, err
@@ -150,16 +152,8 @@ func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date,
 }
 
 func (e *Engine) decideGroup(ctx context.Context, now time.Time, today civil.Date, group []int) ([]*bucketInput, error) {
-	out := make([]*bucketInput, len(group))
-	err := e.db.View(ctx, func(tx *store.Tx) error {
-		for i, b := range group {
-			var err error
-			if out[i], err = e.readBucket(tx, now, today, b); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	var out []*bucketInput
+	err := e.db.View(ctx, func(tx *store.Tx) (err error) { out, err = e.readGroup(tx, now, today, group); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -182,35 +176,53 @@ type bucketInput struct {
 	report  PlanReport
 }
 
-func (e *Engine) readBucket(tx *store.Tx, now time.Time, today civil.Date, bucket int) (*bucketInput, error) {
-	in := &bucketInput{bucket: bucket}
-	var err error
-	if in.state, err = tx.Bucket(bucket); err != nil {
-		return nil, err
-	}
-	in.whole = in.state.PlannedThrough.Before(today)
-	ids, err := tx.Followups(bucket, now)
+// readGroup reads the persons of buckets who are to be looked at, all buckets in the same few questions to the store.
+func (e *Engine) readGroup(tx *store.Tx, now time.Time, today civil.Date, group []int) ([]*bucketInput, error) {
+	states, err := tx.Buckets(group)
 	if err != nil {
 		return nil, err
 	}
-	if in.dirty, err = tx.Dirty(bucket); err != nil {
+	out := make([]*bucketInput, len(group))
+	at := make(map[int]*bucketInput, len(group))
+	var whole []int
+	for i, b := range group {
+		out[i] = &bucketInput{bucket: b, state: states[b], whole: states[b].PlannedThrough.Before(today)}
+		at[b] = out[i]
+		if out[i].whole {
+			whole = append(whole, b)
+		}
+	}
+	ids, err := tx.Followups(group, now)
+	if err != nil {
 		return nil, err
 	}
-	ids = append(ids, in.dirty...)
-	if in.whole {
+	dirty, err := tx.Dirty(group)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range dirty {
+		in := at[id.Bucket()]
+		in.dirty = append(in.dirty, id)
+	}
+	ids = append(ids, dirty...)
+	if len(whole) > 0 {
 		before, after := e.reach()
-		due, err := tx.Due(bucket, today.Add(-after), today.Add(before))
+		due, err := tx.Due(whole, today.Add(-after), today.Add(before))
 		if err != nil {
 			return nil, err
 		}
-		waiting, err := tx.Waiting(bucket) // also who no longer has anything due within reach
+		waiting, err := tx.Waiting(whole) // also who no longer has anything due within reach
 		if err != nil {
 			return nil, err
 		}
 		ids = append(append(ids, due...), waiting...)
 	}
-	in.persons, err = tx.PersonsSince(bucket, unique(ids), e.since(now))
-	return in, err
+	persons, err := tx.PersonsOf(unique(ids), e.since(now))
+	for i := range persons {
+		in := at[persons[i].Borrower.ID.Bucket()]
+		in.persons = append(in.persons, persons[i])
+	}
+	return out, err
 }
 
 // decide asks package plan for every person, and returns the changes in the order in which they will be sent: contacts
@@ -289,15 +301,16 @@ func unserved(p *duly.Person) []plan.Change {
 	return out
 }
 
-func (e *Engine) writePlan(tx *store.Tx, today civil.Date, in *bucketInput) error {
-	bucket, changes := in.bucket, in.changes
+func (e *Engine) writePlan(tx *store.Tx, today civil.Date, decided []*bucketInput) error {
 	var rows []duly.Contact
 	var moves []store.Move
-	for _, c := range changes {
-		if c.From == "" {
-			rows = append(rows, c.Contact)
-		} else {
-			moves = append(moves, store.Move{Contact: c.Contact, From: c.From})
+	for _, in := range decided {
+		for i := range in.changes {
+			if c := &in.changes[i]; c.From == "" {
+				rows = append(rows, c.Contact)
+			} else {
+				moves = append(moves, store.Move{Contact: c.Contact, From: c.From})
+			}
 		}
 	}
 	if err := tx.PutContacts(rows); err != nil {
@@ -306,14 +319,18 @@ func (e *Engine) writePlan(tx *store.Tx, today civil.Date, in *bucketInput) erro
 	if err := tx.MoveContacts(moves); err != nil {
 		return err
 	}
-	if len(changes) > 0 {
-		tx.Audit(bucket, "planned", "engine", today.String(), planDetail(changes))
-	}
-	if err := tx.ClearDirty(bucket, in.dirty); err != nil {
-		return err
-	}
-	if in.whole {
-		return tx.SetPlannedThrough(bucket, today)
+	for _, in := range decided {
+		if len(in.changes) > 0 {
+			tx.Audit(in.bucket, "planned", "engine", today.String(), planDetail(in.changes))
+		}
+		if err := tx.ClearDirty(in.bucket, in.dirty); err != nil {
+			return err
+		}
+		if in.whole {
+			if err := tx.SetPlannedThrough(in.bucket, today); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (e *Engine) DryRun(ctx context.Context, now time.Time, day civil.Date) (Vol
 	for b := range duly.Buckets {
 		in := &bucketInput{}
 		err := e.db.View(ctx, func(tx *store.Tx) error {
-			ids, err := tx.Due(b, day.Add(-after), day.Add(before))
+			ids, err := tx.Due([]int{b}, day.Add(-after), day.Add(before))
 			if err != nil {
 				return err
 			}

@@ -35,7 +35,7 @@ func (c *checker) read(tx *store.Tx) error {
 			ids = append(ids, a.BorrowerID)
 		}
 	}
-	if c.contacts, err = tx.FindContacts(c.bucket, contacts); err != nil {
+	if c.contacts, err = tx.FindContacts(contacts); err != nil {
 		return err
 	}
 	ledgers, err := tx.Ledgers(c.bucket, ids)

@@ -14,6 +14,8 @@ type batch struct {
 	cols       int
 	tail       string
 	bucketless bool
+	table      string   // of an INSERT that asks for nothing else, its table
+	names      []string // and its columns
 }
 
 // rows runs b over len(args)/b.cols rows, and returns how many rows it affected.
@@ -21,73 +23,35 @@ func (tx *Tx) rows(b *batch, args []any) (int64, error) {
 	if len(args)%b.cols != 0 {
 		return 0, fmt.Errorf("%d values do not make rows of %d", len(args), b.cols)
 	}
-	if tx.db.spread && !b.bucketless {
+	switch {
+	case len(args) == 0:
+		return 0, nil
+	case tx.db.spread && !b.bucketless:
 		return tx.rowsByBucket(b, args)
+	case tx.db.spread:
+		return tx.db.rowsByColumn(b, args, func(text string, columns []any) (int64, error) { return tx.exec(text, columns...) })
 	}
-	if tx.db.d.columns {
-		return tx.rowsByColumn(b, args)
-	}
-	return tx.rowsByCell(b, args)
+	return tx.s.conn.rows(tx.ctx, b, args)
 }
 
-// rowsByCell runs b in pieces of 2ⁿ rows, so that few texts are ever prepared.
-func (tx *Tx) rowsByCell(b *batch, args []any) (int64, error) {
-	var total int64
-	for size := tx.db.d.rowsMax; size > 0; size /= 2 {
-		for len(args) >= size*b.cols {
-			n, err := tx.exec(tx.db.cellText(b, size), args[:size*b.cols]...)
-			if err != nil {
-				return total, err
-			}
-			total += n
-			args = args[size*b.cols:]
-		}
-	}
-	return total, nil
-}
-
-// textKey names the text of a batch for one number of rows; 0 is any number by columns, -1 any number of one bucket.
+// textKey names the text of a batch by columns, or for one bucket.
 type textKey struct {
-	b    *batch
-	rows int
+	b      *batch
+	bucket bool
 }
 
-// cellText has a placeholder for every cell. They have no number: SQLite takes $1 for a name, and looks through all the
-// names for each value that is bound.
-func (db *DB) cellText(b *batch, rows int) string {
-	return db.text(textKey{b, rows}, func() string {
-		row := "(" + strings.Repeat("?,", b.cols-1) + "?)"
-		return b.head + "VALUES " + strings.Repeat(row+",", rows-1) + row + b.tail
-	})
-}
-
-// text returns the text of a batch, made once.
-func (db *DB) text(key textKey, make func() string) string {
-	db.mu.RLock()
-	text, ok := db.texts[key]
-	db.mu.RUnlock()
-	if ok {
-		return text
-	}
-	text = make()
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.texts[key] = text
-	return text
-}
-
-// rowsByColumn runs b with an array for each column: Postgres then plans and reads a statement of few values, however
-// many rows there are.
-func (tx *Tx) rowsByColumn(b *batch, args []any) (int64, error) {
+// rowsByColumn runs b with an array for each column: Postgres then plans and reads a statement of few values, however many
+// rows there are.
+func (db *DB) rowsByColumn(b *batch, args []any, exec func(text string, columns []any) (int64, error)) (int64, error) {
 	var total int64
 	for len(args) > 0 {
-		part := args[:min(len(args), tx.db.d.rowsMax*b.cols)]
+		part := args[:min(len(args), db.d.rowsMax*b.cols)]
 		args = args[len(part):]
 		columns, err := transpose(part, b.cols)
 		if err != nil {
 			return total, err
 		}
-		n, err := tx.exec(tx.db.columnText(b, columns), columns...)
+		n, err := exec(db.columnText(b, columns), columns)
 		if err != nil {
 			return total, err
 		}
@@ -127,7 +91,7 @@ func column[T any](cells []any, from, step int) ([]T, bool) {
 }
 
 func (db *DB) columnText(b *batch, columns []any) string {
-	return db.text(textKey{b, 0}, func() string {
+	return db.made(textKey{b, false}, func() string {
 		var arrays, names strings.Builder
 		for i, c := range columns {
 			if i > 0 {
@@ -140,6 +104,16 @@ func (db *DB) columnText(b *batch, columns []any) string {
 		}
 		return b.head + "SELECT * FROM unnest(" + arrays.String() + ") AS u (" + names.String() + ")" + b.tail
 	})
+}
+
+// made returns a text that is made of another, once for each key.
+func (db *DB) made(key any, make func() string) string {
+	if s, ok := db.texts.Load(key); ok {
+		return s.(string)
+	}
+	s := make()
+	db.texts.Store(key, s)
+	return s
 }
 
 func arrayType(column any) string {

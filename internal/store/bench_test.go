@@ -131,7 +131,7 @@ func BenchmarkClaimCycle(b *testing.B) {
 			var due []duly.Contact
 			var attempts []duly.Attempt
 			update(b, db, []int{at}, func(tx *store.Tx) (err error) {
-				if due, err = tx.DueContacts(at, storetest.Noon, len(ids)); err != nil {
+				if due, err = tx.DueContacts([]int{at}, storetest.Noon, len(ids)); err != nil {
 					return err
 				}
 				attempts = attempts[:0]

@@ -110,6 +110,17 @@ func (tx *Tx) Bucket(bucket int) (Bucket, error) {
 	return out, err
 }
 
+// Buckets returns the states of buckets, by number.
+func (tx *Tx) Buckets(buckets []int) (map[int]Bucket, error) {
+	out := make(map[int]Bucket, len(buckets))
+	err := tx.inBuckets(buckets, func(r *row) error {
+		b, state := scanBucket(r)
+		out[b] = state.Bucket
+		return nil
+	}, "SELECT "+bucketCols+" FROM bucket WHERE bucket @ids($1)")
+	return out, err
+}
+
 // SetPlannedThrough records that a bucket is planned whole up to and with a day.
 func (tx *Tx) SetPlannedThrough(bucket int, day civil.Date) error {
 	r, err := tx.held(bucket)
@@ -157,9 +168,9 @@ func (tx *Tx) MarkDirty(ids []duly.BorrowerID) error {
 	return err
 }
 
-// Dirty returns the persons of a bucket that are due to be planned again, sorted.
-func (tx *Tx) Dirty(bucket int) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT borrower_id FROM dirty WHERE bucket = $1", int64(bucket))
+// Dirty returns the persons of buckets that are due to be planned again, sorted.
+func (tx *Tx) Dirty(buckets []int) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs(buckets, "SELECT borrower_id FROM dirty WHERE bucket @ids($1)")
 }
 
 // ClearDirty takes the marks of persons away.
@@ -176,7 +187,7 @@ func (tx *Tx) ClearDirty(bucket int, ids []duly.BorrowerID) error {
 
 // TakeDirty is Dirty and ClearDirty in one.
 func (tx *Tx) TakeDirty(bucket int) ([]duly.BorrowerID, error) {
-	ids, err := tx.Dirty(bucket)
+	ids, err := tx.Dirty([]int{bucket})
 	if err != nil {
 		return nil, err
 	}

@@ -141,29 +141,55 @@ var moveContacts = batch{
 	tail: ") AS v WHERE contact.bucket = v.column1 AND contact.id = v.column2 AND contact.state = v.column3",
 }
 
+var answerContacts = batch{
+	head: "@update contact SET state = v.column4, reason = v.column5, not_before = v.column6, expires_at = v.column7, wake_at = v.column8, " +
+		"fallback_at = v.column9, attempts = v.column10, sent_at = v.column11, changed_at = v.column12, " +
+		"measure = CASE WHEN measure = 2 THEN 2 ELSE v.column13 END FROM (",
+	cols: 13,
+	tail: moveContacts.tail,
+}
+
 // MoveContacts moves contacts from one state to another, or changes them within their state, and sets ChangedAt to the
 // transaction's now. A move that [duly.ContactState.CanBecome] does not allow, or of a contact that is no longer in the
 // state it is moved from, fails the transaction. No contact may be named twice. The decision is replaced only where the contact has one; strategy,
 // step, day, rung and PlannedAt never change.
 func (tx *Tx) MoveContacts(moves []Move) error {
+	return tx.move(&moveContacts, moves, func(a []any, m *Move) []any {
+		c := &m.Contact
+		return append(tx.course(a, m), string(c.PointID), string(c.Tone), c.Template, flag(c.Late), int64(c.Priority), itemsText(c.Items), c.StrategyHash,
+			string(c.Purpose), string(c.Channel), decisionText(&c.Decision), measureOf(c.State))
+	})
+}
+
+// AnswerContacts is [Tx.MoveContacts] for contacts that were claimed, after the carrier's answer: what was to be sent, and
+// why, stays as it was claimed.
+func (tx *Tx) AnswerContacts(moves []Move) error {
+	return tx.move(&answerContacts, moves, func(a []any, m *Move) []any { return append(tx.course(a, m), measureOf(m.Contact.State)) })
+}
+
+// course is where a contact is on its way, as the first columns of moveContacts and answerContacts have it.
+func (tx *Tx) course(a []any, m *Move) []any {
+	c := &m.Contact
+	return append(a, int64(c.BorrowerID.Bucket()), string(c.ID), string(m.From), string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt), wakeAt(c),
+		micros(c.FallbackAt), int64(c.Attempts), micros(c.SentAt), micros(tx.now))
+}
+
+func (tx *Tx) move(b *batch, moves []Move, columns func([]any, *Move) []any) error {
 	if len(moves) == 0 {
 		return nil
 	}
-	args := make([]any, 0, moveContacts.cols*len(moves))
+	args := make([]any, 0, b.cols*len(moves))
 	for i := range moves {
 		m, c := &moves[i], &moves[i].Contact
 		if c.State != m.From && !m.From.CanBecome(c.State) {
 			return fmt.Errorf("move contact %s: %s cannot become %s", c.ID, m.From, c.State)
 		}
-		b := c.BorrowerID.Bucket()
-		if err := tx.changed(b); err != nil {
+		if err := tx.changed(c.BorrowerID.Bucket()); err != nil {
 			return fmt.Errorf("move contacts: %w", err)
 		}
-		args = append(args, int64(b), string(c.ID), string(m.From), string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt), wakeAt(c),
-			micros(c.FallbackAt), int64(c.Attempts), micros(c.SentAt), micros(tx.now), string(c.PointID), string(c.Tone), c.Template, flag(c.Late),
-			int64(c.Priority), itemsText(c.Items), c.StrategyHash, string(c.Purpose), string(c.Channel), decisionText(&c.Decision), measureOf(c.State))
+		args = columns(args, m)
 	}
-	n, err := tx.rows(&moveContacts, args)
+	n, err := tx.rows(b, args)
 	if err != nil {
 		return fmt.Errorf("move contacts: %w", err)
 	}
@@ -181,10 +207,15 @@ func (tx *Tx) contacts(query string, args ...any) ([]duly.Contact, error) {
 	return out, err
 }
 
-// DueContacts returns the planned contacts of a bucket that may go at now and are not over, most urgent first.
-func (tx *Tx) DueContacts(bucket int, now time.Time, limit int) ([]duly.Contact, error) {
-	return tx.contacts(contactQuery+"bucket = $1 AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
-		"ORDER BY priority DESC, not_before, id LIMIT $3", int64(bucket), micros(now), int64(limit))
+// DueContacts returns the planned contacts of buckets that may go at now and are not over: bucket by bucket, in each the
+// most urgent first.
+func (tx *Tx) DueContacts(buckets []int, now time.Time, limit int) ([]duly.Contact, error) {
+	var out []duly.Contact
+	s := newContactScanner()
+	err := tx.inBuckets(buckets, func(r *row) error { out = append(out, s.scan(r)); return nil },
+		contactQuery+"bucket @ids($1) AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
+			"ORDER BY bucket, priority DESC, not_before, id LIMIT $3", micros(now), int64(limit))
+	return out[:min(limit, len(out))], err
 }
 
 // Expired returns the planned contacts of a bucket whose time is over at now.
@@ -204,10 +235,9 @@ func (tx *Tx) OpenContacts(bucket int, ids []duly.BorrowerID) ([]duly.Contact, e
 		"ORDER BY borrower_id, day, not_before, id", int64(bucket), list(tx, ids), from)
 }
 
-// Followups returns the persons of a bucket with a contact whose next rung is due at now, sorted.
-func (tx *Tx) Followups(bucket int, now time.Time) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket = $1 AND "+followup+" AND c.fallback_at <= $2",
-		int64(bucket), micros(now))
+// Followups returns the persons of buckets with a contact whose next rung is due at now, sorted.
+func (tx *Tx) Followups(buckets []int, now time.Time) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs(buckets, "SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket @ids($1) AND "+followup+" AND c.fallback_at <= $2", micros(now))
 }
 
 // FindContact returns a contact, or an error with code NotFound.
@@ -234,11 +264,28 @@ func (db *DB) FindContact(ctx context.Context, id duly.ContactID) (c duly.Contac
 	return c, err
 }
 
-// FindContacts returns the contacts of a bucket with the ids, by id; those not known are left out.
-func (tx *Tx) FindContacts(bucket int, ids []duly.ContactID) (map[duly.ContactID]duly.Contact, error) {
+// FindContacts returns the contacts with the ids, by id; those not known are left out.
+func (tx *Tx) FindContacts(ids []duly.ContactID) (map[duly.ContactID]duly.Contact, error) {
 	out := make(map[duly.ContactID]duly.Contact, len(ids))
 	s := newContactScanner()
-	err := tx.query(func(r *row) error { c := s.scan(r); out[c.ID] = c; return nil },
-		contactQuery+"bucket = $1 AND id @ids($2)", int64(bucket), list(tx, ids))
+	known := crowdOf(ids, func(id duly.ContactID) int { b, _ := id.Bucket(); return b })
+	err := tx.queries(tx.ask(known, func(r *row) error { c := s.scan(r); out[c.ID] = c; return nil }, contactQuery+"bucket = $1 AND id @ids($2)")...)
+	return out, err
+}
+
+// Standing is how far a contact has come.
+type Standing struct {
+	State    duly.ContactState
+	Attempts int
+}
+
+// Standings returns the standings of the contacts with the ids, by id; those not known are left out.
+func (tx *Tx) Standings(ids []duly.ContactID) (map[duly.ContactID]Standing, error) {
+	out := make(map[duly.ContactID]Standing, len(ids))
+	known := crowdOf(ids, func(id duly.ContactID) int { b, _ := id.Bucket(); return b })
+	err := tx.queries(tx.ask(known, func(r *row) error {
+		out[duly.ContactID(r.text())] = Standing{duly.ContactState(r.text()), r.int()}
+		return nil
+	}, "SELECT id, state, attempts FROM contact WHERE bucket = $1 AND id @ids($2)")...)
 	return out, err
 }

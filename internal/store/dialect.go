@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	sqldriver "database/sql/driver"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	driver "modernc.org/sqlite"
+	"zombiezen.com/go/sqlite"
 
 	duly "github.com/dulyhq/duly"
 )
@@ -31,8 +31,8 @@ type dialect struct {
 	numbers     func([]int) any    // a list of numbers as an argument
 	beginView   string
 	beginUpdate string
-	rowsMax     int                                   // rows of a multi-row statement, a power of two
-	columns     bool                                  // such a statement takes an array per column, not a value per cell
+	rowsMax     int                                   // rows that are gathered for one statement
+	across      func(text string) string              // see Tx.ask; nil where each bucket is asked for itself
 	groupMax    int                                   // see DB.Groups
 	hasSchema   string                                // counts the table schema_version
 	clock       string                                // the engine's clock, in microseconds
@@ -47,22 +47,22 @@ type dialect struct {
 var sqliteDialect = dialect{
 	name: "sqlite",
 	words: strings.NewReplacer(
-		"@ids($1)", "IN (SELECT value FROM json_each($1))", "@ids($2)", "IN (SELECT value FROM json_each($2))",
+		"@ids($1)", "IN (SELECT value FROM json_each(?1))", "@ids($2)", "IN (SELECT value FROM json_each(?2))",
 		" @lock", "", " @skip", "", " @share", "", " @brief", "", "@insert", "INSERT OR FAIL", "@update", "UPDATE OR FAIL",
+		"$1", "?1", "$2", "?2", "$3", "?3", "$4", "?4", "$5", "?5", "$6", "?6", "$7", "?7", "$8", "?8", "$9", "?9", // $1 would be a name
 	),
-	ddl:     strings.NewReplacer(),
-	list:    func(ids []string) any { b, _ := json.Marshal(ids); return string(b) },
-	numbers: func(ns []int) any { b, _ := json.Marshal(ns); return string(b) },
-	// Not $n: SQLite takes that for a name and looks through all names for each value bound.
+	ddl:         strings.NewReplacer(),
+	list:        func(ids []string) any { b, _ := json.Marshal(ids); return string(b) },
+	numbers:     func(ns []int) any { b, _ := json.Marshal(ns); return string(b) },
 	beginView:   "BEGIN",
 	beginUpdate: "BEGIN IMMEDIATE",
-	rowsMax:     64,
+	rowsMax:     256,
 	groupMax:    128,
 	hasSchema:   "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
 	clock:       "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 	again: func(err error) bool {
-		e, ok := errors.AsType[*sqlite.Error](err)
-		return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_LOCKED)
+		code := sqlite.ErrCode(err).ToPrimary()
+		return code == sqlite.ResultBusy || code == sqlite.ResultLocked
 	},
 	cause: sqliteCause,
 }
@@ -85,9 +85,9 @@ var postgresDialect = dialect{
 	},
 	beginView:   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	beginUpdate: "BEGIN",
-	rowsMax:     1024,
-	columns:     true,
-	groupMax:    16,
+	rowsMax:     8192,
+	across:      postgresAcross,
+	groupMax:    64,
 	hasSchema:   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'",
 	clock:       "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::BIGINT",
 	limit:       answerLimit,
@@ -105,20 +105,20 @@ var postgresDialect = dialect{
 }
 
 func sqliteCause(err error) (string, duly.Code, bool) {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	if !ok {
-		return "", "", false
+	code := sqlite.ErrCode(err)
+	if e, ok := errors.AsType[*driver.Error](err); ok { // of a migration
+		code = sqlite.ResultCode(e.Code())
 	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+	switch code.ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked:
 		return "another process is writing to the store", duly.Unavailable, true
-	case sqlite3.SQLITE_FULL:
+	case sqlite.ResultFull:
 		return "the disk is full", duly.Unavailable, true
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
+	case sqlite.ResultReadOnly, sqlite.ResultPerm, sqlite.ResultCantOpen:
 		return "the file cannot be opened for writing", duly.Unavailable, true
-	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+	case sqlite.ResultNotADB, sqlite.ResultCorrupt:
 		return "the file is no SQLite database, or is damaged", duly.Invalid, true
-	case sqlite3.SQLITE_IOERR:
+	case sqlite.ResultIOErr:
 		return "the disk cannot be read or written", duly.Unavailable, true
 	}
 	return "", "", false
@@ -155,7 +155,7 @@ func postgresCause(err error) (string, duly.Code, bool) {
 // lost reports whether an error is that of a connection that broke or would not answer.
 func lost(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return !errors.Is(err, context.Canceled) && (network || pgconn.SafeToRetry(err) || pgconn.Timeout(err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+	return !errors.Is(err, context.Canceled) && (network || pgconn.SafeToRetry(err) || pgconn.Timeout(err) || errors.Is(err, sqldriver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errNoAnswer))
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/dulyhq/duly/internal/store/migration"
 )
@@ -22,6 +23,13 @@ func (db *DB) Exec(tx *Tx, query string, args ...any) error {
 // transaction holds.
 func Trace(db *DB, fn func(buckets int, text string, args []any)) {
 	db.trace = func(tx *Tx, text string, args []any) { fn(len(tx.order), text, args) }
+}
+
+// SetLimit has the store wait so long for a Postgres server.
+func SetLimit(db *DB, limit time.Duration) {
+	d := *db.d
+	d.limit = limit
+	db.d = &d
 }
 
 // Spread reports whether a store's rows lie in several places by their bucket.

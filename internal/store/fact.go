@@ -76,10 +76,10 @@ type factTable struct {
 	later int                              // how many of its content columns, the last, are younger than the table; see content
 }
 
-// content is what of a row the digest is over. A column that came later is left out while it is empty, so that a fact which
-// was stored before the column was there is the same when it comes again.
-func (t *factTable) content(row []any) []any {
-	out := row[1:]
+// content is what of a fact's columns the digest is over. A column that came later is left out while it is empty, so that a
+// fact which was stored before the column was there is the same when it comes again.
+func (t *factTable) content(cols []any) []any {
+	out := cols
 	for range t.later {
 		if out[len(out)-1] != "" {
 			break
@@ -106,7 +106,9 @@ func tableRank(k duly.FactKind) int {
 
 // addBatch makes the statement that adds facts which are not there.
 func addBatch(put batch) batch {
-	return batch{head: put.head, cols: put.cols}
+	head := strings.TrimPrefix(put.head, "@insert INTO ")
+	table, names, _ := strings.Cut(strings.TrimSuffix(head, ") "), " (")
+	return batch{head: put.head, cols: put.cols, table: table, names: strings.Split(names, ", ")}
 }
 
 // putBatch makes the statement that adds facts or replaces an older version of them. Key columns stay, and so do those
@@ -138,58 +140,117 @@ func knownQuery(table, owner, key string) string {
 	return "SELECT " + owner + ", " + key + ", version, digest FROM " + table + " WHERE bucket = $1 AND " + owner + " @ids($2)"
 }
 
-// factRef is one fact of a Put: where it is in the list, where it belongs and in which order it is looked at.
+// factRef is one fact of a Parcel: where it is in the list, where it belongs and what it says.
 type factRef struct {
 	at     int
-	bucket int
-	rank   int
+	order  int // its table and bucket
 	owner  duly.BorrowerID
+	key    string
+	digest int64
 }
 
-// Put makes facts known: each is added, replaces an older version of itself, or changes nothing, and the results say
-// which, in the order of facts. Facts may come in any order of versions, but what a fact refers to must be known or in
-// the same Put. The buckets of all their owners must be held. The amounts paid on an instalment are never put.
-func (tx *Tx) Put(facts []duly.Fact) ([]PutResult, error) {
-	p := &putter{tx: tx, facts: facts, results: make([]PutResult, len(facts))}
-	refs := make([]factRef, 0, len(facts))
+func (r *factRef) rank() int   { return r.order / bucketsMax }
+func (r *factRef) bucket() int { return r.order % bucketsMax }
+
+// Parcel is facts made ready to be put, which takes no store: those that come next are made ready while the last are
+// being written.
+type Parcel struct {
+	Facts   []duly.Fact
+	refs    []factRef // in the order in which they are written
+	who     crowd     // whom they are about
+	buckets []int16   // of the facts, in the order of Facts; -1 for one without an owner
+}
+
+// NewParcel makes facts ready to be put. They must not change after that.
+func NewParcel(facts []duly.Fact) (*Parcel, error) {
+	p := &Parcel{Facts: facts, refs: make([]factRef, 0, len(facts)), buckets: make([]int16, len(facts))}
+	var d digester
+	var last duly.BorrowerID
+	bucket := -1
 	for i, f := range facts {
-		ref := factRef{i, 0, tableRank(f.FactKind()), f.Owner()}
-		if ref.rank < 0 {
-			return nil, fmt.Errorf("put: no table for facts of kind %s", f.FactKind())
+		rank, owner := tableRank(f.FactKind()), f.Owner()
+		if rank < 0 {
+			return nil, fmt.Errorf("no table for facts of kind %s", f.FactKind())
 		}
-		if ref.owner == "" {
-			p.results[i] = ownerless(factTables[ref.rank], f)
+		if owner == "" {
+			p.buckets[i] = -1
 			continue
 		}
-		ref.bucket = ref.owner.Bucket()
-		if _, err := tx.held(ref.bucket); err != nil {
-			return nil, fmt.Errorf("put: %w", err)
+		if owner != last || bucket < 0 {
+			last, bucket = owner, owner.Bucket()
 		}
-		refs = append(refs, ref)
+		p.buckets[i] = int16(bucket)
+		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.fact(factTables[rank], f)})
 	}
-	slices.SortFunc(refs, func(a, b factRef) int {
-		if a.bucket != b.bucket {
-			return a.bucket - b.bucket
+	// Table by table, and in each by person: what is written next goes onto the page that was written last. What comes
+	// twice comes together.
+	slices.SortFunc(p.refs, func(a, b factRef) int {
+		if a.order != b.order {
+			return a.order - b.order
 		}
-		if a.rank != b.rank {
-			return a.rank - b.rank
-		}
-		if c := cmp.Compare(a.owner, b.owner); c != 0 {
-			return c
-		}
-		return a.at - b.at
+		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.key, b.key), a.at-b.at)
 	})
-	for len(refs) > 0 {
-		n := 1
-		for n < len(refs) && refs[n].bucket == refs[0].bucket {
-			n++
+	p.who = crowdIn(p.refs)
+	return p, nil
+}
+
+// crowdIn returns whom facts are about, of which the table and bucket are known.
+func crowdIn(refs []factRef) crowd {
+	var members []member
+	for i := range refs {
+		if m := (member{refs[i].bucket(), string(refs[i].owner)}); i == 0 || members[len(members)-1] != m {
+			members = append(members, m)
 		}
-		if err := p.bucket(refs[:n]); err != nil {
+	}
+	return newCrowd(members)
+}
+
+// Bucket returns the bucket of a fact, and whether it has one: its owner is known.
+func (p *Parcel) Bucket(i int) (int, bool) { return int(p.buckets[i]), p.buckets[i] >= 0 }
+
+// Buckets returns the buckets of all the facts, ascending.
+func (p *Parcel) Buckets() []int {
+	var seen [bucketsMax]bool
+	for i := range p.refs {
+		seen[p.refs[i].bucket()] = true
+	}
+	var out []int
+	for b, ok := range seen {
+		if ok {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// Put is [Tx.PutParcel] for facts as they are.
+func (tx *Tx) Put(facts []duly.Fact) ([]PutResult, error) {
+	p, err := NewParcel(facts)
+	if err != nil {
+		return nil, fmt.Errorf("put: %w", err)
+	}
+	return tx.PutParcel(p)
+}
+
+// PutParcel makes facts known: each is added, replaces an older version of itself, or changes nothing, and the results say
+// which, in the order of facts. Facts may come in any order of versions, but what a fact refers to must be known or in
+// the same parcel. The buckets of all their owners must be held. The amounts paid on an instalment are never put.
+func (tx *Tx) PutParcel(parcel *Parcel) ([]PutResult, error) {
+	p := &putter{tx: tx, facts: parcel.Facts, results: make([]PutResult, len(parcel.Facts))}
+	for i, f := range parcel.Facts {
+		if _, ok := parcel.Bucket(i); !ok {
+			p.results[i] = ownerless(factTables[tableRank(f.FactKind())], f)
+		}
+	}
+	for _, b := range parcel.Buckets() {
+		if _, err := tx.held(b); err != nil {
 			return nil, fmt.Errorf("put: %w", err)
 		}
-		refs = refs[n:]
 	}
-	return p.results, p.flushAll()
+	if err := p.all(parcel.refs, parcel.who); err != nil {
+		return nil, fmt.Errorf("put: %w", err)
+	}
+	return p.results, nil
 }
 
 func ownerless(t *factTable, f duly.Fact) PutResult {
@@ -208,18 +269,21 @@ type factKey struct {
 	key   string
 }
 
-// putter works through a Put bucket by bucket. Rows wait per table until there is a statement full of them.
+// putter works through a Put table by table. Rows wait until there is a statement full of them.
 type putter struct {
 	tx        *Tx
 	facts     []duly.Fact
 	results   []PutResult
-	borrowers map[factKey]stamp // of the bucket at hand
+	borrowers map[factKey]stamp // that are known
 	loans     map[factKey]stamp
 	currency  map[factKey]money.Currency // of the loans
 	adding    [numTables]waitingRows     // that are not there
 	putting   [numTables]waitingRows     // that are there in an older version
 	row       []any
-	canon     []byte
+	at        factKey // of the fact looked at last
+	was       stamp   // what it is as written so far
+	there     bool
+	owner     duly.BorrowerID // found to be known last
 }
 
 const numTables = 14
@@ -228,31 +292,25 @@ const numTables = 14
 // cannot write a row twice.
 type waitingRows struct {
 	args []any
-	at   map[factKey]int
+	last factKey // of the last row; nobody's if none waits
 }
 
-func (p *putter) bucket(refs []factRef) error {
-	owners := make([]duly.BorrowerID, 0, len(refs))
-	for _, r := range refs {
-		owners = append(owners, r.owner)
-	}
-	slices.Sort(owners)
-	owners = slices.Compact(owners)
+func (p *putter) all(refs []factRef, who crowd) error {
 	var err error
-	if p.borrowers, err = p.known(&borrowerTable, refs[0].bucket, owners); err != nil {
+	if p.borrowers, err = p.known(&borrowerTable, who); err != nil {
 		return err
 	}
 	// Nothing is known of a borrower who is not: on a first import that saves all the other look-ups.
-	owners = slices.DeleteFunc(owners, func(id duly.BorrowerID) bool { _, ok := p.borrowers[factKey{id, string(id)}]; return !ok })
-	if err = p.knownLoans(refs[0].bucket, owners); err != nil {
+	who = who.whose(func(id string) bool { _, ok := p.borrowers[factKey{duly.BorrowerID(id), id}]; return ok })
+	if err = p.knownLoans(who); err != nil {
 		return err
 	}
 	for len(refs) > 0 {
 		n := 1
-		for n < len(refs) && refs[n].rank == refs[0].rank {
+		for n < len(refs) && refs[n].rank() == refs[0].rank() {
 			n++
 		}
-		if err := p.kind(refs[:n], owners); err != nil {
+		if err := p.kind(refs[:n], who); err != nil {
 			return err
 		}
 		refs = refs[n:]
@@ -260,37 +318,32 @@ func (p *putter) bucket(refs []factRef) error {
 	return nil
 }
 
-// known reads the stamps of the facts of one kind that some borrowers of a bucket have.
-func (p *putter) known(t *factTable, bucket int, owners []duly.BorrowerID) (map[factKey]stamp, error) {
+// known reads the stamps of the facts of one kind that some borrowers have.
+func (p *putter) known(t *factTable, who crowd) (map[factKey]stamp, error) {
 	out := map[factKey]stamp{}
-	if len(owners) == 0 {
-		return out, nil
-	}
-	err := p.tx.query(func(r *row) error {
+	err := p.tx.queries(p.tx.ask(who, func(r *row) error {
 		k := factKey{duly.BorrowerID(r.text()), r.text()}
 		out[k] = stamp{r.int64(), r.int64()}
 		return nil
-	}, t.known, int64(bucket), list(p.tx, owners))
+	}, t.known)...)
 	return out, err
 }
 
 // knownLoans is known for loans, with their currencies.
-func (p *putter) knownLoans(bucket int, owners []duly.BorrowerID) error {
+func (p *putter) knownLoans(who crowd) error {
 	p.loans, p.currency = map[factKey]stamp{}, map[factKey]money.Currency{}
-	if len(owners) == 0 {
-		return nil
-	}
-	return p.tx.query(func(r *row) error {
+	return p.tx.queries(p.tx.ask(who, func(r *row) error {
 		k := factKey{duly.BorrowerID(r.text()), r.text()}
 		p.loans[k] = stamp{r.int64(), r.int64()}
 		p.currency[k] = money.Currency(r.text())
 		return nil
-	}, loanTable.known, int64(bucket), list(p.tx, owners))
+	}, loanTable.known)...)
 }
 
-// kind puts the facts of one kind and bucket; owners are those of their owners who were known before.
-func (p *putter) kind(refs []factRef, owners []duly.BorrowerID) error {
-	t, bucket := factTables[refs[0].rank], refs[0].bucket
+// kind puts the facts of one kind; who are those of their owners who were known before.
+func (p *putter) kind(refs []factRef, who crowd) error {
+	t := factTables[refs[0].rank()]
+	p.at = factKey{} // an id names one thing of each kind
 	known := p.borrowers
 	switch t.kind {
 	case duly.FactBorrower:
@@ -298,46 +351,49 @@ func (p *putter) kind(refs []factRef, owners []duly.BorrowerID) error {
 		known = p.loans
 	default:
 		var err error
-		if known, err = p.known(t, bucket, owners); err != nil {
+		if known, err = p.known(t, who); err != nil {
 			return err
 		}
 	}
-	for _, ref := range refs {
-		if err := p.fact(t, ref, known); err != nil {
+	for i := range refs {
+		if err := p.fact(t, &refs[i], known); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.flushAll(t, refs[0].rank())
 }
 
-func (p *putter) fact(t *factTable, ref factRef, known map[factKey]stamp) error {
+func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error {
 	f := p.facts[ref.at]
 	if r := p.refers(t, ref.owner, f); r != NoResult {
 		p.results[ref.at] = r
 		return nil
 	}
-	row := append(p.row[:0], int64(ref.bucket))
-	row = t.args(row, f)
-	now := stamp{f.FactVersion(), p.digest(t.content(row))}
-	key := factKey{ref.owner, f.FactKey()}
-	was, there := known[key]
-	result, write := judge(was, now, there)
+	now := stamp{f.FactVersion(), ref.digest}
+	if key := (factKey{ref.owner, ref.key}); key != p.at {
+		p.at = key
+		p.was, p.there = known[key]
+	}
+	result, write := judge(p.was, now, p.there)
 	p.results[ref.at] = result
-	if write {
-		row = append(row, now.version, now.digest)
-		if t.extra != nil {
-			row = t.extra(row, f)
-		}
-		known[key] = now
-		if l, ok := f.(*duly.Loan); ok {
-			p.currency[key] = l.Currency
-		}
-		if err := p.wait(t, ref, key, row, there); err != nil {
-			return err
-		}
+	if !write {
+		return nil
+	}
+	row := t.args(append(p.row[:0], int64(ref.bucket())), f)
+	row = append(row, now.version, now.digest)
+	if t.extra != nil {
+		row = t.extra(row, f)
 	}
 	p.row = row
-	return nil
+	switch f := f.(type) { // which others refer to
+	case *duly.Borrower:
+		p.borrowers[p.at] = now
+	case *duly.Loan:
+		p.loans[p.at], p.currency[p.at] = now, f.Currency
+	}
+	there := p.there
+	p.was, p.there = now, true
+	return p.wait(t, ref, row, there)
 }
 
 // refers checks that what a fact refers to is known.
@@ -345,8 +401,11 @@ func (p *putter) refers(t *factTable, owner duly.BorrowerID, f duly.Fact) PutRes
 	if t.kind == duly.FactBorrower {
 		return NoResult
 	}
-	if _, ok := p.borrowers[factKey{owner, string(owner)}]; !ok {
-		return UnknownBorrower
+	if owner != p.owner {
+		if _, ok := p.borrowers[factKey{owner, string(owner)}]; !ok {
+			return UnknownBorrower
+		}
+		p.owner = owner
 	}
 	if t.loan == nil {
 		return NoResult
@@ -391,29 +450,26 @@ func judge(was, now stamp, there bool) (result PutResult, write bool) {
 	return Changed, true
 }
 
-func (p *putter) wait(t *factTable, ref factRef, key factKey, row []any, there bool) error {
+func (p *putter) wait(t *factTable, ref *factRef, row []any, there bool) error {
 	if p.results[ref.at] != Same {
-		if err := p.tx.changed(ref.bucket); err != nil {
+		if err := p.tx.changed(ref.bucket()); err != nil {
 			return err
 		}
 	}
 	if p.results[ref.at] == Added && t.kind == duly.FactBorrower {
-		p.tx.buckets[ref.bucket].People++
+		p.tx.buckets[ref.bucket()].People++
 	}
-	w, b := &p.adding[ref.rank], &t.add
-	if _, added := w.at[key]; there && !added {
-		w, b = &p.putting[ref.rank], &t.put
+	w, b := &p.adding[ref.rank()], &t.add
+	if there && w.last != p.at {
+		w, b = &p.putting[ref.rank()], &t.put
 	}
-	if at, ok := w.at[key]; ok {
-		copy(w.args[at:], row)
+	if w.last == p.at {
+		copy(w.args[len(w.args)-len(row):], row)
 		return nil
 	}
-	if w.at == nil {
-		w.at = map[factKey]int{}
-	}
-	w.at[key] = len(w.args)
+	w.last = p.at
 	w.args = append(w.args, row...)
-	if len(w.at) >= p.tx.db.d.rowsMax {
+	if len(w.args) >= p.tx.db.d.rowsMax*b.cols {
 		return p.flush(b, w)
 	}
 	return nil
@@ -421,26 +477,35 @@ func (p *putter) wait(t *factTable, ref factRef, key factKey, row []any, there b
 
 func (p *putter) flush(b *batch, w *waitingRows) error {
 	_, err := p.tx.rows(b, w.args)
-	w.args = w.args[:0]
-	clear(w.at)
+	w.args, w.last = w.args[:0], factKey{}
 	return err
 }
 
-func (p *putter) flushAll() error {
-	for i, t := range factTables {
-		if err := p.flush(&t.add, &p.adding[i]); err != nil {
-			return fmt.Errorf("add %s: %w", t.kind, err)
-		}
-		if err := p.flush(&t.put, &p.putting[i]); err != nil {
-			return fmt.Errorf("put %s: %w", t.kind, err)
-		}
+func (p *putter) flushAll(t *factTable, rank int) error {
+	if err := p.flush(&t.add, &p.adding[rank]); err != nil {
+		return fmt.Errorf("add %s: %w", t.kind, err)
+	}
+	if err := p.flush(&t.put, &p.putting[rank]); err != nil {
+		return fmt.Errorf("put %s: %w", t.kind, err)
 	}
 	return nil
 }
 
+// digester makes digests, in memory that it uses again.
+type digester struct {
+	row   []any
+	canon []byte
+}
+
+// fact returns the digest of a fact.
+func (d *digester) fact(t *factTable, f duly.Fact) int64 {
+	d.row = t.args(d.row[:0], f)
+	return d.digest(t.content(d.row))
+}
+
 // digest returns eight bytes of SHA-256 over the columns of a fact's content, each preceded by its kind and length.
-func (p *putter) digest(cols []any) int64 {
-	b := p.canon[:0]
+func (d *digester) digest(cols []any) int64 {
+	b := d.canon[:0]
 	for _, c := range cols {
 		switch v := c.(type) {
 		case int64:
@@ -454,7 +519,7 @@ func (p *putter) digest(cols []any) int64 {
 			panic(fmt.Sprintf("store.digest: column of type %T", c))
 		}
 	}
-	p.canon = b
+	d.canon = b
 	sum := sha256.Sum256(b)
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }

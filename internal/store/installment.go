@@ -78,18 +78,18 @@ func (tx *Tx) SetPaid(ins []duly.Installment) error {
 	return nil
 }
 
-// Due returns the persons of a bucket with an open instalment that is due in from … to, both included, sorted.
-func (tx *Tx) Due(bucket int, from, to civil.Date) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM installment WHERE bucket = $1 AND open = 1 AND due_on >= $2 AND due_on <= $3",
-		int64(bucket), from.Int(), to.Int())
+// Due returns the persons of buckets with an open instalment that is due in from … to, both included, sorted.
+func (tx *Tx) Due(buckets []int, from, to civil.Date) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs(buckets, "SELECT borrower_id FROM installment WHERE bucket @ids($1) AND open = 1 AND due_on >= $2 AND due_on <= $3",
+		from.Int(), to.Int())
 }
 
-// borrowerIDs reads ids and sorts them by bytes: the engines sort texts each in their own way.
-func (tx *Tx) borrowerIDs(query string, args ...any) ([]duly.BorrowerID, error) {
+// borrowerIDs reads ids of buckets and returns each once, sorted by bytes: the engines sort texts each in their own way.
+func (tx *Tx) borrowerIDs(buckets []int, query string, args ...any) ([]duly.BorrowerID, error) {
 	var out []duly.BorrowerID
-	err := tx.query(func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil }, query, args...)
+	err := tx.inBuckets(buckets, func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil }, query, args...)
 	slices.Sort(out)
-	return out, err
+	return slices.Compact(out), err
 }
 
 // Ledger is what one person owes and has paid, whole.
@@ -112,6 +112,7 @@ func (tx *Tx) Ledgers(bucket int, ids []duly.BorrowerID) ([]Ledger, error) {
 		return l
 	}
 	arg := list(tx, ids)
+	var asks []ask
 	for _, q := range []struct {
 		text string
 		scan func(r *row)
@@ -124,9 +125,10 @@ func (tx *Tx) Ledgers(bucket int, ids []duly.BorrowerID) ([]Ledger, error) {
 		}},
 		{paymentQuery, func(r *row) { x := scanPayment(r); l := get(x.BorrowerID); l.Payments = append(l.Payments, x) }},
 	} {
-		if err := tx.query(func(r *row) error { q.scan(r); return nil }, q.text, int64(bucket), arg); err != nil {
-			return nil, fmt.Errorf("read ledgers: %w", err)
-		}
+		asks = append(asks, ask{q.text, []any{int64(bucket), arg}, func(r *row) error { q.scan(r); return nil }})
+	}
+	if err := tx.queries(asks...); err != nil {
+		return nil, fmt.Errorf("read ledgers: %w", err)
 	}
 	out := make([]Ledger, 0, len(at))
 	for _, id := range ids {

@@ -193,9 +193,15 @@ func schemaVersions(ctx context.Context, d *dialect, q rowQuerier) ([]int, error
 	if err != nil {
 		return nil, err
 	}
+	defer rows.Close()
 	var out []int
-	err = scanRows(rows, func(r *row) error { out = append(out, r.int()); return nil })
-	return out, err
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
 }
 
 func tooNew(at, have int) error {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	duly "github.com/dulyhq/duly"
 )
 
@@ -247,9 +249,9 @@ func (db *DB) aloneOnce(ctx context.Context, scan func(*row) error, query string
 	case db.leases == nil:
 		return db.Update(ctx, time.Time{}, nil, func(tx *Tx) error { return tx.query(scan, query, args...) })
 	}
-	rows, err := db.leases.QueryContext(ctx, db.d.words.Replace(query), args...)
-	if err == nil {
-		err = scanRows(rows, scan)
+	err := db.leases.alone(ctx, scan, query, args)
+	if err != nil && ctx.Err() == nil && pgconn.SafeToRetry(err) { // the connection had broken while it was idle
+		err = db.leases.alone(ctx, scan, query, args)
 	}
 	return db.d.explain(err)
 }

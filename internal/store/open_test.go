@@ -69,6 +69,12 @@ func TestCreateTwice(t *testing.T) {
 				t.Error(err)
 			}
 			again.Close()
+			if err := again.View(t.Context(), func(*store.Tx) error { return nil }); err == nil {
+				t.Error("a store that is closed opens a transaction")
+			}
+			if _, err := again.JoinNode(t.Context(), store.Node{ID: "n"}, time.Minute); err == nil {
+				t.Error("a node joins a store that is closed")
+			}
 		}
 	})
 }
@@ -331,4 +337,67 @@ func TestPoolOfAddress(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
+}
+
+// A Postgres server that does not answer is given up in time, and so is the connection: whether one statement was asked, many
+// in one round trip, or rows are copied.
+func TestNoAnswerIsBounded(t *testing.T) {
+	t.Parallel()
+	dsn := storetest.DSN(t, "postgres")
+	created := create(t, dsn)
+	ids := storetest.InBucket(7, 300)
+	put(t, created, storetest.Borrower(ids[0]))
+	if !strings.Contains(dsn, "?") {
+		dsn += "?"
+	}
+	db, err := store.Open(t.Context(), dsn+"&pool=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	store.SetLimit(db, 200*time.Millisecond)
+	var facts []duly.Fact
+	for _, id := range ids {
+		facts = append(facts, storetest.Borrower(id))
+	}
+	silent := raw(t, "postgres", dsn)
+	for _, c := range []struct {
+		name, lock string
+		run        func() error
+	}{
+		{"one statement", "bucket IN ACCESS EXCLUSIVE MODE", func() error {
+			return db.Update(t.Context(), storetest.Noon, []int{7}, func(*store.Tx) error { return nil })
+		}},
+		{"many in a round trip", "loan IN ACCESS EXCLUSIVE MODE", func() error {
+			return db.View(t.Context(), func(tx *store.Tx) error { _, err := tx.PersonsOf(ids[:1], store.Since{}); return err })
+		}},
+		{"a copy", "borrower IN EXCLUSIVE MODE", func() error {
+			return db.Update(t.Context(), storetest.Noon, []int{7}, func(tx *store.Tx) error { _, err := tx.Put(facts); return err })
+		}},
+	} {
+		hold, err := silent.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hold.ExecContext(t.Context(), "LOCK TABLE "+c.lock); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 { // more often than there are connections
+			began := time.Now()
+			if err := c.run(); duly.CodeOf(err) != duly.Unavailable {
+				t.Errorf("%s: got %v, want unavailable", c.name, err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%s: took %s", c.name, took)
+			}
+		}
+		if err := hold.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		store.SetLimit(db, time.Minute)
+		if err := c.run(); err != nil {
+			t.Errorf("%s, once it answers: %v", c.name, err)
+		}
+		store.SetLimit(db, 200*time.Millisecond)
+	}
 }

@@ -15,36 +15,31 @@ const (
 	contactDaysBefore = 100 // a contact is sent within so many days of its day; see contactPersonQuery
 )
 
-// Persons returns all that is known of borrowers of a bucket, in the order of ids; those not known are left out, ids
-// named twice are returned once. Of instalments it holds the open ones and those settled lately; of consents, opt-outs,
-// holds and preferences those that had not ended at since; of contacts and touches those planned, changed or made since then. It
-// takes one query per table, however many ids there are.
-func (tx *Tx) Persons(bucket int, ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
-	return tx.PersonsSince(bucket, ids, Since{Facts: since, Contacts: since})
-}
-
 // Since is how far back persons are read. The zero instant is everything.
 type Since struct {
 	Facts    time.Time // consents, refusals, holds, preferences and debits; instalments that were settled go back a year more
 	Contacts time.Time // contacts and touches, which limits count
 }
 
-// PersonsSince is [Tx.Persons] with a depth of its own for contacts and touches.
-func (tx *Tx) PersonsSince(bucket int, ids []duly.BorrowerID, since Since) ([]duly.Person, error) {
+// Persons is [Tx.PersonsSince] with the same depth for facts and for contacts.
+func (tx *Tx) Persons(bucket int, ids []duly.BorrowerID, since time.Time) ([]duly.Person, error) {
+	return tx.PersonsSince(bucket, ids, Since{Facts: since, Contacts: since})
+}
+
+// PersonsSince is [Tx.PersonsOf] for borrowers of one bucket.
+func (tx *Tx) PersonsSince(_ int, ids []duly.BorrowerID, since Since) ([]duly.Person, error) {
+	return tx.PersonsOf(ids, since)
+}
+
+// PersonsOf returns all that is known of borrowers of any buckets, in the order of ids; those not known are left out, ids
+// named twice are returned once. Of instalments it holds the open ones and those settled lately; of consents, opt-outs,
+// holds and preferences those that had not ended at since; notices all; of contacts and touches those planned, changed or made since then. It
+// takes two questions to the store, however many ids there are.
+func (tx *Tx) PersonsOf(ids []duly.BorrowerID, since Since) ([]duly.Person, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	g := &gatherer{tx: tx, bucket: int64(bucket), ids: list(tx, ids), people: make([]duly.Person, 0, len(ids)), at: make(map[duly.BorrowerID]int, len(ids))}
-	zones := map[string][]duly.Zone{}
-	err := tx.query(func(r *row) error {
-		b := scanBorrower(r, zones)
-		g.at[b.ID] = len(g.people)
-		g.people = append(g.people, duly.Person{Borrower: b})
-		return nil
-	}, borrowerQuery, g.bucket, g.ids)
-	if err != nil {
-		return nil, fmt.Errorf("read persons: %w", err)
-	}
+	g := &gatherer{tx: tx, crowd: borrowers(ids), people: make([]duly.Person, 0, len(ids)), at: make(map[duly.BorrowerID]int, len(ids))}
 	if err := g.all(since); err != nil {
 		return nil, fmt.Errorf("read persons: %w", err)
 	}
@@ -62,53 +57,66 @@ func (tx *Tx) PersonsSince(bucket int, ids []duly.BorrowerID, since Since) ([]du
 // gatherer collects the parts of persons table by table.
 type gatherer struct {
 	tx     *Tx
-	bucket int64
-	ids    any
+	crowd  crowd
 	people []duly.Person
 	at     map[duly.BorrowerID]int
+	asks   []ask
+	place  []func() // give each person what was read
 }
 
 func (g *gatherer) all(since Since) error {
 	from, history := micros(since.Facts), micros(since.Contacts)
 	settled := micros(since.Facts.AddDate(0, 0, -settledDaysBefore))
-	contacts := newContactScanner()
-	for _, err := range []error{
-		gather(g, scanPoint, (*duly.ContactPoint).Owner, func(p *duly.Person, x []duly.ContactPoint) { p.Points = x }, pointQuery),
-		gather(g, scanLoan, (*duly.Loan).Owner, func(p *duly.Person, x []duly.Loan) { p.Loans = x }, loanQuery),
-		gather(g, scanInstallment, (*duly.Installment).Owner, func(p *duly.Person, x []duly.Installment) { p.Installments = x }, installmentQuery, settled),
-		gather(g, scanDebit, (*duly.Debit).Owner, func(p *duly.Person, x []duly.Debit) { p.Debits = x }, debitQuery, from),
-		gather(g, scanConsent, (*duly.Consent).Owner, func(p *duly.Person, x []duly.Consent) { p.Consents = x }, consentQuery, from),
-		gather(g, scanOptOut, (*duly.OptOut).Owner, func(p *duly.Person, x []duly.OptOut) { p.OptOuts = x }, optOutQuery, from),
-		gather(g, scanHold, (*duly.Hold).Owner, func(p *duly.Person, x []duly.Hold) { p.Holds = x }, holdQuery, from),
-		gather(g, scanNotice, (*duly.Notice).Owner, func(p *duly.Person, x []duly.Notice) { p.Notices = x }, noticeQuery),
-		gather(g, scanPreference, (*duly.Preference).Owner, func(p *duly.Person, x []duly.Preference) { p.Preferences = x }, preferenceQuery, from),
-		gather(g, scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, history),
-		gather(g, contacts.scan, func(c *duly.Contact) duly.BorrowerID { return c.BorrowerID },
-			func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since.Contacts, contactDaysBefore), history),
-	} {
-		if err != nil {
-			return err
-		}
+	contacts, zones := newContactScanner(), map[string][]duly.Zone{}
+	has, err := g.tx.holdings(g.crowd.numbers())
+	if err != nil {
+		return err
+	}
+	g.asks = g.tx.ask(g.crowd, func(r *row) error {
+		b := scanBorrower(r, zones)
+		g.at[b.ID] = len(g.people)
+		g.people = append(g.people, duly.Person{Borrower: b})
+		return nil
+	}, borrowerQuery)
+	gather(g, g.crowd, scanPoint, (*duly.ContactPoint).Owner, func(p *duly.Person, x []duly.ContactPoint) { p.Points = x }, pointQuery)
+	gather(g, g.crowd, scanLoan, (*duly.Loan).Owner, func(p *duly.Person, x []duly.Loan) { p.Loans = x }, loanQuery)
+	gather(g, g.crowd, scanInstallment, (*duly.Installment).Owner, func(p *duly.Person, x []duly.Installment) { p.Installments = x }, installmentQuery, settled)
+	gather(g, has.of(g.crowd, debitRows), scanDebit, (*duly.Debit).Owner, func(p *duly.Person, x []duly.Debit) { p.Debits = x }, debitQuery, from)
+	gather(g, has.of(g.crowd, consentRows), scanConsent, (*duly.Consent).Owner, func(p *duly.Person, x []duly.Consent) { p.Consents = x }, consentQuery, from)
+	gather(g, has.of(g.crowd, optOutRows), scanOptOut, (*duly.OptOut).Owner, func(p *duly.Person, x []duly.OptOut) { p.OptOuts = x }, optOutQuery, from)
+	gather(g, has.of(g.crowd, holdRows), scanHold, (*duly.Hold).Owner, func(p *duly.Person, x []duly.Hold) { p.Holds = x }, holdQuery, from)
+	gather(g, has.of(g.crowd, noticeRows), scanNotice, (*duly.Notice).Owner, func(p *duly.Person, x []duly.Notice) { p.Notices = x }, noticeQuery)
+	gather(g, has.of(g.crowd, preferenceRows), scanPreference, (*duly.Preference).Owner, func(p *duly.Person, x []duly.Preference) { p.Preferences = x },
+		preferenceQuery, from)
+	gather(g, has.of(g.crowd, touchRows), scanTouch, (*duly.Touch).Owner, func(p *duly.Person, x []duly.Touch) { p.Touches = x }, touchQuery, history)
+	gather(g, has.of(g.crowd, contactRows), contacts.scan, func(c *duly.Contact) duly.BorrowerID { return c.BorrowerID },
+		func(p *duly.Person, x []duly.Contact) { p.Contacts = x }, contactPersonQuery, dayBefore(since.Contacts, contactDaysBefore), history)
+	if err := g.tx.queries(g.asks...); err != nil {
+		return err
+	}
+	for _, place := range g.place {
+		place()
 	}
 	return nil
 }
 
-// gather reads the rows of one table, which come grouped by borrower, and gives each person theirs: parts of one slice,
+// gather asks for the rows of one table, which come grouped by borrower, and gives each person theirs: parts of one slice,
 // each closed to appending.
-func gather[T any](g *gatherer, scan func(*row) T, owner func(*T) duly.BorrowerID, set func(*duly.Person, []T), query string, args ...any) error {
+func gather[T any](g *gatherer, c crowd, scan func(*row) T, owner func(*T) duly.BorrowerID, set func(*duly.Person, []T), query string, args ...any) {
 	var rows []T
-	err := g.tx.query(func(r *row) error { rows = append(rows, scan(r)); return nil }, query, append([]any{g.bucket, g.ids}, args...)...)
-	for len(rows) > 0 && err == nil {
-		id, n := owner(&rows[0]), 1
-		for n < len(rows) && owner(&rows[n]) == id {
-			n++
+	g.asks = append(g.asks, g.tx.ask(c, func(r *row) error { rows = append(rows, scan(r)); return nil }, query, args...)...)
+	g.place = append(g.place, func() {
+		for len(rows) > 0 {
+			id, n := owner(&rows[0]), 1
+			for n < len(rows) && owner(&rows[n]) == id {
+				n++
+			}
+			if i, ok := g.at[id]; ok {
+				set(&g.people[i], rows[:n:n])
+			}
+			rows = rows[n:]
 		}
-		if i, ok := g.at[id]; ok {
-			set(&g.people[i], rows[:n:n])
-		}
-		rows = rows[n:]
-	}
-	return err
+	})
 }
 
 // trimSettled keeps of each loan the instalments settled last. Those open are all kept; the order stays.

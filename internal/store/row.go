@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -10,64 +9,55 @@ import (
 	"github.com/dulyhq/duly/internal/money"
 )
 
-// row reads the columns of one row from left to right. A column of the wrong kind is an error that done reports.
+// columns is where a row's values lie: in memory of the engine, until the next row.
+type columns interface {
+	number(i int) (int64, bool)
+	bytes(i int) ([]byte, bool) // of a text
+	kind(i int) string          // what else it is, for errors
+}
+
+// row reads the columns of one row from left to right. A column of the wrong kind is an error that ends the query. Values
+// repeat from row to row, so each text is compared with the last of its column before it is copied.
 type row struct {
-	vals []any
-	ptrs []any
+	columns
+	last []string
 	next int
 	err  error
 }
 
-// scanRows reads all rows and closes the cursor.
-func scanRows(rows *sql.Rows, scan func(*row) error) error {
-	defer rows.Close()
-	cols, err := rows.Columns()
-	if err != nil {
+// read hands the row at hand to scan.
+func (r *row) read(scan func(*row) error) error {
+	r.next = 0
+	if err := scan(r); err != nil {
 		return err
 	}
-	r := &row{vals: make([]any, len(cols)), ptrs: make([]any, len(cols))}
-	for i := range r.vals {
-		r.ptrs[i] = &r.vals[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(r.ptrs...); err != nil {
-			return err
-		}
-		r.next = 0
-		if err := scan(r); err != nil {
-			return err
-		}
-		if r.err != nil {
-			return r.err
-		}
-	}
-	return rows.Err()
-}
-
-func (r *row) take() any {
-	v := r.vals[r.next]
-	r.next++
-	return v
+	return r.err
 }
 
 func (r *row) text() string {
-	switch v := r.take().(type) {
-	case string:
-		return v
-	case []byte:
-		return string(v)
-	default:
-		r.wrong("text", v)
+	i := r.next
+	r.next++
+	b, ok := r.bytes(i)
+	if !ok {
+		r.wrong("text")
 		return ""
 	}
+	for len(r.last) <= i {
+		r.last = append(r.last, "")
+	}
+	if string(b) != r.last[i] {
+		r.last[i] = string(b)
+	}
+	return r.last[i]
 }
 
 func (r *row) int64() int64 {
-	v, ok := r.take().(int64)
+	n, ok := r.number(r.next)
+	r.next++
 	if !ok {
-		r.wrong("number", r.vals[r.next-1])
+		r.wrong("number")
 	}
-	return v
+	return n
 }
 
 func (r *row) int() int   { return int(r.int64()) }
@@ -105,12 +95,6 @@ func (r *row) decode(s string, v any) {
 	}
 }
 
-func (r *row) wrong(want string, got any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("column %d is %T, want a %s", r.next, got, want)
-	}
-}
-
 // micros and instant are how an instant is kept: microseconds since 1970 UTC, 0 for none.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
@@ -143,4 +127,10 @@ func jsonText[T any](list []T) string {
 		panic("store.jsonText: " + err.Error()) // plain structs of texts and times always marshal
 	}
 	return string(b)
+}
+
+func (r *row) wrong(want string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("column %d is %s, want a %s", r.next, r.kind(r.next-1), want)
+	}
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -31,17 +33,31 @@ func (tx *Tx) BucketInstallments(bucket int, from, to civil.Date) (out []duly.In
 	return out, err
 }
 
-// Waiting returns the borrowers of a bucket for whom a contact is planned.
-func (tx *Tx) Waiting(bucket int) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM contact WHERE bucket = $1 AND state = 'planned'", int64(bucket))
+// Waiting returns the borrowers of buckets for whom a contact is planned, sorted.
+func (tx *Tx) Waiting(buckets []int) ([]duly.BorrowerID, error) {
+	return tx.borrowerIDs(buckets, "SELECT borrower_id FROM contact WHERE bucket @ids($1) AND state = 'planned'")
 }
 
-// Payers returns those of the borrowers of a bucket who have paid anything yet.
-func (tx *Tx) Payers(bucket int, ids []duly.BorrowerID) ([]duly.BorrowerID, error) {
-	if len(ids) == 0 {
-		return nil, nil
+// Payers returns those of the borrowers, who are given by bucket, who have paid anything yet, sorted.
+func (tx *Tx) Payers(ids map[int][]duly.BorrowerID) ([]duly.BorrowerID, error) {
+	has, err := tx.holdings(slices.Collect(maps.Keys(ids)))
+	if err != nil {
+		return nil, err
 	}
-	return tx.borrowerIDs("SELECT DISTINCT borrower_id FROM payment WHERE bucket = $1 AND borrower_id @ids($2)", int64(bucket), list(tx, ids))
+	var members []member
+	for bucket, tables := range has {
+		if tables&paymentRows == 0 {
+			continue
+		}
+		for _, id := range ids[bucket] {
+			members = append(members, member{bucket, string(id)})
+		}
+	}
+	var out []duly.BorrowerID
+	err = tx.queries(tx.ask(newCrowd(members), func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil },
+		"SELECT DISTINCT borrower_id FROM payment WHERE bucket = $1 AND borrower_id @ids($2)")...)
+	slices.Sort(out)
+	return out, err
 }
 
 // People counts the borrowers.

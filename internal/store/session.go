@@ -4,24 +4,51 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 )
 
-// session is a connection for the length of a transaction, with the statements prepared on it. SQLite parses a text anew
-// each time unless it is prepared; the Postgres driver keeps its own cache.
+// conn is one connection of an engine, spoken to in the engine's own way: the layer that is the same for all databases
+// costs as much as an embedded one takes for the work itself. Texts are in the words of dialect. A server that does not
+// answer within the dialect's limit breaks the connection.
+type conn interface {
+	// exec runs a statement and returns how many rows it affected.
+	exec(ctx context.Context, text string, args []any) (int64, error)
+	// query hands every row to scan.
+	query(ctx context.Context, text string, args []any, scan func(*row) error) error
+	// queries runs several queries, in one round trip where there are any.
+	queries(ctx context.Context, asks []ask) error
+	// rows runs a statement over rows of cells, and returns how many rows it affected.
+	rows(ctx context.Context, b *batch, args []any) (int64, error)
+	// close gives the connection up; broken is one in an unknown state, which is not used again.
+	close(broken bool)
+}
+
+// ask is one query of several.
+type ask struct {
+	text string
+	args []any
+	scan func(*row) error
+}
+
+// session is a connection for the length of a transaction.
 type session struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt // nil where the driver keeps them
-	open  bool                 // a transaction is open
+	conn conn
+	open bool // a transaction is open
 }
 
-// pool hands out sessions: for SQLite from a fixed set that outlives the transactions, for Postgres from the driver's.
+// pool hands out sessions: for SQLite from a fixed set that outlives the transactions, with the statements prepared on
+// them; for Postgres from the driver's.
 type pool struct {
-	db   *sql.DB
-	idle chan *session // nil for Postgres
+	db      *sql.DB // for the schema, and the connections to Postgres
+	connect func(ctx context.Context) (conn, error)
+	idle    chan *session // nil for Postgres
+	closed  atomic.Bool   // the sessions that are left connect no more
 }
 
-func newPool(db *sql.DB, kept int) *pool {
-	p := &pool{db: db}
+var errClosed = errors.New("the store is closed")
+
+func newPool(db *sql.DB, kept int, connect func(ctx context.Context) (conn, error)) *pool {
+	p := &pool{db: db, connect: connect}
 	if kept > 0 {
 		p.idle = make(chan *session, kept)
 		for range kept {
@@ -42,18 +69,19 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 		}
 	}
 	if s.conn == nil {
-		c, err := p.db.Conn(ctx)
+		if p.closed.Load() {
+			p.giveBack(s)
+			return nil, errClosed
+		}
+		c, err := p.connect(ctx)
 		if err != nil {
 			p.giveBack(s)
 			return nil, err
 		}
 		s.conn = c
-		if p.idle != nil {
-			s.stmts = map[string]*sql.Stmt{}
-		}
 	}
-	if _, err := s.conn.ExecContext(ctx, text); err != nil {
-		s.drop()
+	if _, err := s.conn.exec(ctx, text, nil); err != nil {
+		s.drop(true)
 		p.giveBack(s)
 		return nil, err
 	}
@@ -65,10 +93,10 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 func (p *pool) rollback(s *session) {
 	if s.open {
 		s.open = false
-		ctx, cancel := s.ending(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), endLimit)
 		defer cancel()
-		if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
-			s.drop() // a connection in an unknown state is not used again
+		if _, err := s.conn.exec(ctx, "ROLLBACK", nil); err != nil {
+			s.drop(true)
 		}
 	}
 	p.giveBack(s)
@@ -79,93 +107,51 @@ func (p *pool) giveBack(s *session) {
 		p.idle <- s
 		return
 	}
-	s.drop()
+	s.drop(false)
+}
+
+// alone runs one query that is a transaction of its own.
+func (p *pool) alone(ctx context.Context, scan func(*row) error, query string, args []any) error {
+	c, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close(false)
+	return c.query(ctx, query, args, scan)
 }
 
 // close waits for the sessions in use, then closes all.
 func (p *pool) close() error {
-	var errs []error
 	if p.idle != nil {
 		for range cap(p.idle) {
 			s := <-p.idle
-			s.drop()
+			s.drop(false)
 		}
+		p.closed.Store(true)
 		for range cap(p.idle) {
 			p.idle <- &session{}
 		}
 	}
-	return errors.Join(append(errs, p.db.Close())...)
+	return p.db.Close()
 }
 
 func (s *session) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// Past this point the transaction may be durable: it is not cut short.
-	ctx, cancel := s.ending(context.WithoutCancel(ctx))
+	// Past this point the transaction may be durable: it is not cut short, unless by a server that never answers.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
 	defer cancel()
-	_, err := s.conn.ExecContext(ctx, "COMMIT")
+	_, err := s.conn.exec(ctx, "COMMIT", nil)
 	if err == nil {
 		s.open = false
 	}
 	return err
 }
 
-// ending bounds the end of a transaction where a server has to answer: one that never does must not hold the process.
-func (s *session) ending(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.stmts != nil {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, endLimit)
-}
-
-func (s *session) drop() {
-	for _, st := range s.stmts {
-		st.Close()
-	}
+func (s *session) drop(broken bool) {
 	if s.conn != nil {
-		s.conn.Close()
+		s.conn.close(broken)
 	}
 	*s = session{}
-}
-
-func (s *session) exec(ctx context.Context, d *dialect, query string, args []any) (sql.Result, error) {
-	if s.stmts == nil {
-		return s.conn.ExecContext(ctx, d.words.Replace(query), args...)
-	}
-	st, ctx, err := s.stmt(ctx, d, query)
-	if err != nil {
-		return nil, err
-	}
-	return st.ExecContext(ctx, args...)
-}
-
-func (s *session) query(ctx context.Context, d *dialect, query string, args []any) (*sql.Rows, error) {
-	if s.stmts == nil {
-		return s.conn.QueryContext(ctx, d.words.Replace(query), args...)
-	}
-	st, ctx, err := s.stmt(ctx, d, query)
-	if err != nil {
-		return nil, err
-	}
-	return st.QueryContext(ctx, args...)
-}
-
-// stmt returns the statement prepared on the session. The context it returns cannot be cancelled: the SQLite driver
-// would start a goroutine for each statement to watch it, and statements are short, so cancellation is looked at between
-// them.
-func (s *session) stmt(ctx context.Context, d *dialect, query string) (*sql.Stmt, context.Context, error) {
-	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
-	}
-	ctx = context.WithoutCancel(ctx)
-	if st := s.stmts[query]; st != nil {
-		return st, ctx, nil
-	}
-	st, err := s.conn.PrepareContext(ctx, d.words.Replace(query))
-	if err != nil {
-		return nil, nil, err
-	}
-	s.stmts[query] = st
-	return st, ctx, nil
 }

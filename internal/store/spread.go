@@ -145,7 +145,7 @@ func (tx *Tx) rowsByBucket(b *batch, args []any) (int64, error) {
 
 // bucketText is columnText with the bucket as $1.
 func (db *DB) bucketText(b *batch, columns []any) string {
-	return db.text(textKey{b, -1}, func() string {
+	return db.made(textKey{b, true}, func() string {
 		var arrays, names strings.Builder
 		for i, c := range columns {
 			n := strconv.Itoa(i + 2)

@@ -15,21 +15,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite" // registers "sqlite"
+	_ "modernc.org/sqlite" // registers "sqlite", for migrations
 
 	duly "github.com/dulyhq/duly"
 )
@@ -45,12 +37,13 @@ const (
 	leaseLimit      = "4s"    // of a statement about leases
 	leaseConnsMax   = 2       // connections for leases alone
 	poolMax         = 1000    // what the address of a Postgres may ask for as its pool
-	writerCache     = -32_768 // SQLite page cache, negative: KiB
+	writerCache     = -16_384 // SQLite page cache, negative: KiB; an import goes through each table once a chunk, so more gains nothing
 	readerCache     = -8_192  // of each reader: a bucket's pages are next to each other
 	walPages        = 4_096   // pages of the write-ahead log after which it is folded back
 	connectDeadline = 10 * time.Second
 	answerLimit     = 75 * time.Second // longer than statementLimit: the server says best what happened
 	endLimit        = 30 * time.Second // of a commit or rollback on Postgres
+	byeLimit        = time.Second      // of taking leave of a Postgres server on a broken connection
 )
 
 // DB is an open store. It is safe for concurrent use.
@@ -58,7 +51,7 @@ type DB struct {
 	d      *dialect
 	writer *pool
 	reader *pool
-	leases *sql.DB                // for what must not wait behind the rest; nil on SQLite
+	leases *pool                  // for what must not wait behind the rest; nil on SQLite
 	clock  string                 // in place of the engine's, in tests
 	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
 
@@ -66,8 +59,7 @@ type DB struct {
 	spread     bool                                  // rows lie in several places by their bucket; see spread.go
 	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
 
-	mu    sync.RWMutex
-	texts map[textKey]string // SQL text of multi-row statements, by size
+	texts sync.Map // statements that are made of others; see made
 }
 
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose
@@ -101,7 +93,7 @@ func Create(ctx context.Context, dsn string) (*DB, error) {
 // Close closes the store. It is safe to call twice.
 func (db *DB) Close() error {
 	if db.leases != nil {
-		defer db.leases.Close()
+		defer db.leases.close()
 	}
 	if db.reader == db.writer {
 		return db.writer.close()
@@ -133,7 +125,7 @@ func isPostgres(dsn string) bool {
 }
 
 func connect(ctx context.Context, dsn string) (*DB, error) {
-	db := &DB{texts: map[textKey]string{}}
+	db := &DB{}
 	var err error
 	if isPostgres(dsn) {
 		err = db.connectPostgres(dsn)
@@ -150,107 +142,6 @@ func connect(ctx context.Context, dsn string) (*DB, error) {
 		return nil, unreachable(dsn, err)
 	}
 	return db, nil
-}
-
-// Hasty is put behind a SQLite path for stores that may be lost in a power cut, such as those of demos, trials and tests:
-// commits then do not wait for the disk. A crash of the process alone still loses nothing.
-const Hasty = "?sync=off"
-
-func (db *DB) connectSQLite(path string) error {
-	path, hasty := strings.CutSuffix(path, Hasty)
-	if path == "" || strings.Contains(path, ":memory:") {
-		return duly.Errorf(duly.Usage, "a store needs a file").WithHint("give a path such as duly.db")
-	}
-	w, err := sql.Open("sqlite", sqliteDSN(path, false, hasty))
-	if err != nil {
-		return unreachable(path, err)
-	}
-	w.SetMaxOpenConns(1)
-	r, err := sql.Open("sqlite", sqliteDSN(path, true, hasty))
-	if err != nil {
-		w.Close()
-		return unreachable(path, err)
-	}
-	r.SetMaxOpenConns(readersMax)
-	r.SetMaxIdleConns(readersMax)
-	db.d, db.writer, db.reader = &sqliteDialect, newPool(w, 1), newPool(r, readersMax)
-	return nil
-}
-
-// sqliteDSN is the one place that says how a SQLite file is opened. FULL costs a disk flush per commit: a payment that
-// was answered must survive a power cut.
-func sqliteDSN(path string, readOnly, hasty bool) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	q := url.Values{}
-	pragma := func(name string, value any) { q.Add("_pragma", fmt.Sprintf("%s(%v)", name, value)) }
-	pragma("busy_timeout", busyTimeoutMS)
-	pragma("foreign_keys", 1)
-	pragma("temp_store", "MEMORY")
-	if readOnly {
-		pragma("query_only", 1)
-		pragma("cache_size", readerCache)
-	} else {
-		pragma("journal_mode", "WAL")
-		pragma("cache_size", writerCache)
-		if hasty {
-			pragma("synchronous", "OFF")
-		} else {
-			pragma("synchronous", "FULL")
-		}
-		pragma("wal_autocheckpoint", walPages)
-		q.Set("_txlock", "immediate")
-	}
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
-}
-
-func (db *DB) connectPostgres(dsn string) error {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		// The driver's text may quote the address with its password.
-		return duly.Errorf(duly.Usage, "the store's address is not one of Postgres").
-			WithHint("write it postgres://user:password@host:port/database")
-	}
-	conns, err := poolSize(cfg)
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(dsn, "connect_timeout") {
-		cfg.ConnectTimeout = connectDeadline / 2
-	}
-	for k, v := range map[string]string{
-		"statement_timeout": statementLimit, "lock_timeout": lockLimit, "idle_in_transaction_session_timeout": idleLimit,
-		"application_name": "duly", "timezone": "UTC",
-	} {
-		if _, set := cfg.RuntimeParams[k]; !set {
-			cfg.RuntimeParams[k] = v
-		}
-	}
-	p := stdlib.OpenDB(*cfg)
-	p.SetMaxOpenConns(conns)
-	p.SetMaxIdleConns(conns)
-	db.d, db.writer = &postgresDialect, newPool(p, 0)
-	db.reader = db.writer
-	own := cfg.Copy()
-	own.RuntimeParams["statement_timeout"], own.RuntimeParams["lock_timeout"] = leaseLimit, leaseLimit
-	db.leases = stdlib.OpenDB(*own)
-	db.leases.SetMaxOpenConns(leaseConnsMax)
-	return nil
-}
-
-// poolSize takes "pool" out of a Postgres address: how many connections are open at one time.
-func poolSize(cfg *pgx.ConnConfig) (int, error) {
-	text, set := cfg.RuntimeParams["pool"]
-	if !set {
-		return min(connsMax, 4+2*runtime.NumCPU()), nil
-	}
-	delete(cfg.RuntimeParams, "pool")
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 2 || n > poolMax {
-		return 0, duly.Errorf(duly.Usage, "the pool of the store's address is not from 2 to %d", poolMax).WithHint("write it postgres://…/database?pool=20")
-	}
-	return n, nil
 }
 
 func unreachable(dsn string, err error) error {

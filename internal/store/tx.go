@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -126,34 +127,35 @@ func (tx *Tx) changed(bucket int) error {
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	tx.told(query, args)
-	ctx, cancel := tx.bounded()
-	defer cancel()
-	res, err := tx.s.exec(ctx, tx.db.d, query, args)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	return tx.s.conn.exec(tx.ctx, query, args)
 }
 
 // query hands every row to scan. All rows are read before it returns: another query may follow at once.
 func (tx *Tx) query(scan func(*row) error, query string, args ...any) error {
 	tx.told(query, args)
-	ctx, cancel := tx.bounded()
-	defer cancel()
-	rows, err := tx.s.query(ctx, tx.db.d, query, args)
-	if err != nil {
-		return err
-	}
-	return scanRows(rows, scan)
+	return tx.s.conn.query(tx.ctx, query, args, scan)
 }
 
-// bounded is the transaction's context for one statement: a server that has vanished says nothing, not even that it took
-// too long.
-func (tx *Tx) bounded() (context.Context, context.CancelFunc) {
-	if tx.db.d.limit == 0 {
-		return tx.ctx, func() {}
+// queries runs several queries in order. Where a server is asked it takes one round trip for all of them.
+func (tx *Tx) queries(asks ...ask) error {
+	for _, a := range asks {
+		tx.told(a.text, a.args)
 	}
-	return context.WithTimeoutCause(tx.ctx, tx.db.d.limit, errNoAnswer)
+	return tx.s.conn.queries(tx.ctx, asks)
+}
+
+// inBuckets hands to scan the rows of buckets that a query asks for in its $1: one query for all of them, or on a store that
+// is spread one for each.
+func (tx *Tx) inBuckets(buckets []int, scan func(*row) error, query string, args ...any) error {
+	if !tx.db.spread {
+		return tx.query(scan, query, append([]any{tx.db.d.numbers(buckets)}, args...)...)
+	}
+	query = strings.ReplaceAll(query, "bucket @ids($1)", "bucket = $1")
+	asks := make([]ask, len(buckets))
+	for i, b := range buckets {
+		asks[i] = ask{query, append([]any{int64(b)}, args...), scan}
+	}
+	return tx.queries(asks...)
 }
 
 var errNoAnswer = errors.New("the store does not answer")

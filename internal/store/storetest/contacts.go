@@ -94,6 +94,23 @@ func testContactRoundTrip(t *testing.T, w *world) {
 	want.Decision, want.ChangedAt = c.Decision, w.now
 	w.same("moved", w.contact(c.ID), want)
 
+	// An answer moves it on, and leaves what was sent and why.
+	answered := want
+	answered.State, answered.Reason, answered.Items, answered.Tone, answered.Decision = duly.Failed, "refused", nil, "firm", duly.Decision{}
+	answered.NotBefore, answered.FallbackAt, answered.SentAt, answered.Attempts = Noon.Add(time.Minute), time.Time{}, Noon, 4
+	if err := w.try([]int{13}, func(tx *store.Tx) error {
+		return tx.AnswerContacts([]store.Move{{Contact: answered, From: duly.Claimed}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answered.Items, answered.Tone, answered.Decision = want.Items, want.Tone, want.Decision
+	w.same("answered", w.contact(c.ID), answered)
+	w.view(func(tx *store.Tx) error {
+		got, err := tx.Standings([]duly.ContactID{c.ID, "junk"})
+		w.same("standings", got, map[duly.ContactID]store.Standing{c.ID: {State: duly.Failed, Attempts: 4}})
+		return err
+	})
+
 	if _, err := w.db.FindContact(context.Background(), duly.NewContactID(b, "x", "x", today, 0)); duly.CodeOf(err) != duly.NotFound {
 		t.Errorf("a contact that is not there: got %v, want not found", err)
 	}
@@ -127,12 +144,12 @@ func testContactQueries(t *testing.T, w *world) {
 		return out
 	}
 	w.view(func(tx *store.Tx) error {
-		got, err := tx.DueContacts(14, w.now, 100)
+		got, err := tx.DueContacts([]int{14}, w.now, 100)
 		w.same("due", idsOf(got), []duly.ContactID{urgent.ID, due.ID, exactly.ID})
 		if err != nil {
 			return err
 		}
-		got, err = tx.DueContacts(14, w.now, 2)
+		got, err = tx.DueContacts([]int{14}, w.now, 2)
 		w.same("due, two of them", idsOf(got), []duly.ContactID{urgent.ID, due.ID})
 		if err != nil {
 			return err
@@ -147,17 +164,17 @@ func testContactQueries(t *testing.T, w *world) {
 		if err != nil {
 			return err
 		}
-		who, err := tx.Followups(14, w.now)
+		who, err := tx.Followups([]int{14}, w.now)
 		w.same("follow up", who, []duly.BorrowerID{ids[8]})
 		if err != nil {
 			return err
 		}
-		who, err = tx.Followups(14, w.now.Add(-time.Microsecond))
+		who, err = tx.Followups([]int{14}, w.now.Add(-time.Microsecond))
 		w.same("follow up before it is time", len(who), 0)
 		if err != nil {
 			return err
 		}
-		found, err := tx.FindContacts(14, []duly.ContactID{due.ID, "c00enope"})
+		found, err := tx.FindContacts([]duly.ContactID{due.ID, "c00enope"})
 		w.same("found", found, map[duly.ContactID]duly.Contact{due.ID: due})
 		return err
 	})

@@ -38,6 +38,60 @@ func testRoundTrip(t *testing.T, w *world) {
 	})
 }
 
+// testSameIDs puts facts that share their only owner and their id, one kind after the other.
+func testSameIDs(t *testing.T, w *world) {
+	b := InBucket(8, 1)[0]
+	facts := []duly.Fact{
+		Borrower(b), &duly.ContactPoint{BorrowerID: b, ID: duly.PointID(b), Kind: duly.PointMobile, State: duly.PointActive, Version: 1},
+		Loan(b, duly.LoanID(b)), &duly.Hold{BorrowerID: b, ID: duly.HoldID(b), Kind: "manual", Scope: duly.HoldPerson, From: Noon, Version: 1},
+		&duly.Touch{BorrowerID: b, ID: string(b), At: Noon, Version: 1},
+	}
+	for _, want := range []store.PutResult{store.Added, store.Same} {
+		for i, r := range w.put(facts...) {
+			if r != want {
+				t.Errorf("%s: got %s, want %s", facts[i].FactKind(), r, want)
+			}
+		}
+	}
+	if p := w.person(b); len(p.Points) != 1 || len(p.Loans) != 1 || len(p.Holds) != 1 || len(p.Touches) != 1 {
+		t.Errorf("got %+v, want one of each", p)
+	}
+}
+
+// testManyBuckets reads persons bucket by bucket and all at once. Some tables hold something in some buckets alone.
+func testManyBuckets(t *testing.T, w *world) {
+	var ids []duly.BorrowerID
+	for i := range 40 {
+		b := InBucket(100+i/2, 2)[i%2]
+		facts := allKinds(b)
+		w.put(facts[:4+i%7]...)
+		if i%3 == 0 {
+			w.putContacts(Contact(b, "d-3", today, 1), Contact(b, "d-3", today, 0), Contact(b, "d-1", today.Add(-1), 0))
+		}
+		ids = append(ids, b)
+	}
+	slices.Reverse(ids)
+	ids = append(ids, "nobody", ids[0])
+	var all, each []duly.Person
+	w.view(func(tx *store.Tx) (err error) {
+		if all, err = tx.PersonsOf(ids, store.Since{Facts: Noon.AddDate(0, 0, -35), Contacts: Noon.AddDate(0, 0, -35)}); err != nil {
+			return err
+		}
+		for _, id := range ids[:40] {
+			p, err := tx.Persons(id.Bucket(), []duly.BorrowerID{id}, Noon.AddDate(0, 0, -35))
+			if err != nil {
+				return err
+			}
+			each = append(each, p...)
+		}
+		return nil
+	})
+	if len(all) != 40 {
+		t.Fatalf("got %d persons, want 40", len(all))
+	}
+	w.same("persons", all, each)
+}
+
 func testPutResults(t *testing.T, w *world) {
 	b := InBucket(3, 2)
 	named := func(name string, version int64) *duly.Borrower {
@@ -222,7 +276,7 @@ func testPaidStays(t *testing.T, w *world) {
 func (w *world) due(bucket int, from, to civil.Date, want ...duly.BorrowerID) {
 	w.Helper()
 	w.view(func(tx *store.Tx) error {
-		got, err := tx.Due(bucket, from, to)
+		got, err := tx.Due([]int{bucket}, from, to)
 		w.same(fmt.Sprintf("due %s to %s", from, to), got, want)
 		return err
 	})

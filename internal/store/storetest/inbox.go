@@ -87,7 +87,7 @@ func testDirty(t *testing.T, w *world) {
 	w.update([]int{19}, func(tx *store.Tx) error { return tx.MarkDirty([]duly.BorrowerID{ids[2], ids[0], ids[2]}) })
 	w.same("dirty", plan(today), []int{19})
 	w.update([]int{19}, func(tx *store.Tx) error {
-		got, err := tx.Dirty(19)
+		got, err := tx.Dirty([]int{19})
 		w.same("who is dirty", got, []duly.BorrowerID{ids[0], ids[2]})
 		if err != nil {
 			return err

@@ -26,6 +26,8 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"facts come back as they were put", testRoundTrip},
 		{"put tells what became of each fact", testPutResults},
 		{"put takes one fact twice", testPutTwice},
+		{"one id may name a thing of each kind", testSameIDs},
+		{"people of many buckets are read at once", testManyBuckets},
 		{"put counts people and versions", testPutCounts},
 		{"facts in any order end the same", testAnyOrder},
 		{"put leaves what is paid alone", testPaidStays},
