@@ -308,7 +308,7 @@ func (h *Handler) nodeHealth(ctx context.Context, answers bool) *nodeHealth {
 	if !answers {
 		return out
 	}
-	if nodes, err := engine.Nodes(ctx, h.DB); err == nil {
+	if nodes, err := engine.Nodes(ctx, h.DB, holding.Share()); err == nil {
 		alive := nodes.Alive()
 		out.Alive, out.Unowned, out.UnownedFor = &alive, &nodes.Unowned, &nodes.UnownedFor
 	}

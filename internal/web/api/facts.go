@@ -193,7 +193,7 @@ func (h *Handler) getDoubts(w http.ResponseWriter, r *http.Request) error {
 
 // getNodes tells which nodes work on the store, on how many buckets, and which buckets nobody works on.
 func (h *Handler) getNodes(w http.ResponseWriter, r *http.Request) error {
-	n, err := engine.Nodes(r.Context(), h.DB)
+	n, err := engine.Nodes(r.Context(), h.DB, h.Engine.Holding().Share())
 	if err != nil {
 		return err
 	}
