@@ -32,6 +32,15 @@ func (a *Applied) Count(r store.PutResult) int {
 	return n
 }
 
+// Add adds the counts of another.
+func (a *Applied) Add(o Applied) {
+	a.Settled += o.Settled
+	a.Reopened += o.Reopened
+	a.Stopped += o.Stopped
+	a.Replies += o.Replies
+	a.Unsettled += o.Unsettled
+}
+
 // Apply makes facts known. Payments are allocated to the ledger before Apply returns, and every contact that waits for
 // what they settle is cancelled in the same transaction: after Apply has returned nothing about it is sent. Facts without
 // an owner are found theirs by their loan. What is wrong with a fact is in Results; an error means nothing was applied.

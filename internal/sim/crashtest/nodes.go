@@ -110,7 +110,10 @@ func (f *fleet) live() error {
 			return err
 		}
 	}
-	if err := wait(func() (bool, error) { r, err := engine.Nodes(context.Background(), f.db, engine.Share{}); return r.Unowned == 0, err }); err != nil {
+	if err := wait(func() (bool, error) {
+		r, err := engine.Nodes(context.Background(), f.db, engine.Share{})
+		return r.Unowned == 0, err
+	}); err != nil {
 		return fmt.Errorf("the servers do not share the buckets: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
