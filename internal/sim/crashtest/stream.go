@@ -79,7 +79,7 @@ func (n *logNode) kill() error {
 }
 
 const (
-	logParts = 8
+	logParts = 16
 	cellsMax = 2
 )
 
@@ -380,6 +380,10 @@ func (f *streamRun) killCell() error {
 	first := func() (planned int, sent int, err error) {
 		c, err := f.dbs[0].CountContacts(context.Background())
 		return c[duly.Planned], c[duly.Accepted] + c[duly.Delivered] + c[duly.Read] + c[duly.InDoubt], err
+	}
+	// A worker that was killed before this keeps its share of both cells until its lease ends: that is not what is looked at here.
+	if err := wait(f.well); err != nil {
+		return fmt.Errorf("the servers do not become well again: %w", err)
 	}
 	if err := f.cells[1].Kill(); err != nil {
 		return err
