@@ -224,7 +224,7 @@ func (c *cell) route() (http.Handler, *duly.Error) {
 // of returns the handler of the cell that has a bucket.
 func (f *fleet) of(bucket int) (http.Handler, *duly.Error) {
 	for _, c := range f.cells {
-		if c.cfg.share.Has(bucket) {
+		if c.cfg.Share.Has(bucket) {
 			return c.route()
 		}
 	}

@@ -50,7 +50,7 @@ type Config struct {
 	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
 	Stream     StreamConfig                  `yaml:"stream"`       // the log of commands, where several cells take the place of store
 	Cells      []CellConfig                  `yaml:"cells"`        // the stores behind the log
-	share      engine.Share                  // of the buckets, of the cell that Store is of
+	Share      engine.Share                  `yaml:"-"`            // of the buckets, of the cell that Store is of
 }
 
 // Rules is what the operator says of rules by name.

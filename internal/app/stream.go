@@ -103,7 +103,7 @@ func (c *Config) Cell(name string) (Config, error) {
 		if cell.Name == name {
 			one := *c
 			one.Store, one.Cells = cell.Store, nil
-			one.share = stream.ShareOf(c.Stream.Parts, cell.Parts[0], cell.Parts[1])
+			one.Share = stream.ShareOf(c.Stream.Parts, cell.Parts[0], cell.Parts[1])
 			return one, nil
 		}
 		names += " " + cell.Name
