@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes verify soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes crash-stream verify soak fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -52,6 +52,9 @@ verify: ## what takes too long for every run: all windows in all zones over thre
 
 crash-nodes: ## three servers over one PostgreSQL, 300,000 contacts, a kill -9 or a pause every 10 s for 5 minutes
 	$(GO) run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
+
+crash-stream: ## three servers over two PostgreSQL behind a log of three, 30,000 contacts; each kind is killed in turn for 2 minutes
+	$(GO) run ./internal/sim/crashtest -contacts 30000 -nodes 3 -stream -for 2m
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m

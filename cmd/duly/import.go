@@ -41,7 +41,15 @@ func (c *command) importCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.with(cmd.Context(), func(a *app.App) error { return c.importFiles(cmd, a, m, files, f) })
+			cfg, err := c.load()
+			if err != nil {
+				return err
+			}
+			if cfg.Celled() && c.cell == "" && !f.check {
+				o := app.Options{Log: c.log()}
+				return app.ThroughLog(cmd.Context(), cfg, o, func(home *app.App, way engine.Way) error { return c.importFiles(cmd, home, m, files, f, way) })
+			}
+			return c.with(cmd.Context(), func(a *app.App) error { return c.importFiles(cmd, a, m, files, f, nil) })
 		},
 	}
 	fl := cmd.Flags()
@@ -55,7 +63,7 @@ func (c *command) importCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *command) importFiles(cmd *cobra.Command, a *app.App, m *ingest.Mapping, files []string, f importFlags) error {
+func (c *command) importFiles(cmd *cobra.Command, a *app.App, m *ingest.Mapping, files []string, f importFlags, way engine.Way) error {
 	asOf, err := parseTime(f.asOf, "as-of", a.Location)
 	if err != nil {
 		return err
@@ -68,7 +76,7 @@ func (c *command) importFiles(cmd *cobra.Command, a *app.App, m *ingest.Mapping,
 	for _, file := range files {
 		bar, progress := c.progress(file)
 		rep, err := a.Engine.Import(cmd.Context(), c.now().UTC(), file, engine.ImportOptions{
-			Mapping: m, AsOf: asOf, CheckOnly: f.check, Problem: report.add,
+			Mapping: m, AsOf: asOf, CheckOnly: f.check, Problem: report.add, Way: way,
 			Read: ingest.Options{Encoding: f.encoding, Sheet: f.sheet, Progress: progress},
 		})
 		bar.Finish()

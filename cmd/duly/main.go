@@ -53,6 +53,7 @@ type command struct {
 	now      func() time.Time
 	config   string
 	store    string
+	cell     string
 	verbose  bool
 	at       string
 }
@@ -71,6 +72,7 @@ func (c *command) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVarP(&c.config, "config", "c", "", "configuration `file` (default: duly.yaml if there is one)")
 	f.StringVar(&c.store, "store", "", "where data is kept: a `path` for SQLite, or postgres://… (overrides the configuration)")
+	f.StringVar(&c.cell, "cell", "", "where the configuration has cells: the `name` of the one to look at")
 	f.StringVar(&c.at, "now", "", "act as if it were this `time`, for trials on a store of their own; nothing is sent at a time before what is on record")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.setNow() }
@@ -188,6 +190,12 @@ func (c *command) open(ctx context.Context) (*app.App, error) {
 // database's own words do not.
 func (c *command) loadStore() (app.Config, error) {
 	cfg, err := c.load()
+	if err == nil && (cfg.Celled() || c.cell != "") {
+		if c.store != "" {
+			return cfg, duly.Errorf(duly.Usage, "--store is not for a configuration with cells").WithHint("give --cell")
+		}
+		cfg, err = cfg.Cell(c.cell)
+	}
 	if err != nil || app.IsPostgres(cfg.Store) {
 		return cfg, err
 	}

@@ -31,7 +31,7 @@ func (c *command) nodesCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.look(cmd.Context(), func(a *app.App) error {
-				r, err := engine.Nodes(cmd.Context(), a.DB)
+				r, err := engine.Nodes(cmd.Context(), a.DB, a.Engine.Holding().Share())
 				if err != nil {
 					return err
 				}

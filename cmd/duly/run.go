@@ -159,23 +159,40 @@ func (c *command) printReport(r engine.Report) {
 }
 
 func (c *command) serveCommand() *cobra.Command {
-	var listen string
+	var listen, embedded string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the engine and the HTTP API until stopped",
 		Long: "Steps the engine at every tick and whenever facts come in. SIGTERM drains: nothing more is claimed, what is on its\n" +
 			"way is finished and stored, then it exits with status 0.\n" +
-			"Any number may serve one store: they share its people among them, and `duly nodes` shows how.",
+			"Any number may serve one store: they share its people among them, and `duly nodes` shows how. With stream and cells in\n" +
+			"the configuration it works on all cells, and facts go to them through the log.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.at != "" {
 				return duly.Errorf(duly.Usage, "--now stands still; serve needs a clock that runs").WithHint("use `duly step`")
 			}
-			cfg, err := c.loadStore()
+			cfg, err := c.load()
+			if err == nil && !cfg.Celled() && embedded == "" {
+				cfg, err = c.loadStore()
+			}
 			if err != nil {
 				return err
 			}
 			if listen != "" {
 				cfg.Listen = listen
+			}
+			if embedded != "" {
+				if err := cfg.Embed(embedded); err != nil {
+					return err
+				}
+			}
+			if cfg.Celled() {
+				if c.cell != "" || c.store != "" && embedded == "" {
+					return duly.Errorf(duly.Usage, "serve works on all cells of the configuration").WithHint("leave --cell and --store out")
+				}
+				return app.ServeCells(cmd.Context(), cfg, app.Options{Log: c.log()}, func(addr string) {
+					c.printf("duly serves http://%s (%s behind a log)\n", addr, count(len(cfg.Cells), "cell"))
+				})
 			}
 			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store), Wait: true})
 			if err != nil {
@@ -186,6 +203,7 @@ func (c *command) serveCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` of the API (overrides the configuration)")
+	cmd.Flags().StringVar(&embedded, "stream-embedded", "", "run a log of commands in this process and keep it in this `folder`, to try it out")
 	return cmd
 }
 
@@ -194,20 +212,39 @@ func (c *command) migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate", Short: "Make the store's schema, or bring it up to date", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.loadStore()
+			cfg, err := c.load()
 			if err != nil {
 				return err
 			}
-			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true, Partitions: partitions})
-			if err != nil {
-				return err
+			if !cfg.Celled() || c.cell != "" || c.store != "" {
+				if cfg, err = c.loadStore(); err != nil {
+					return err
+				}
+				return c.migrate(cmd, cfg, "the store", partitions)
 			}
-			c.printf("the store (%s) is up to date\n", a.DB.Kind())
-			return a.Close()
+			for _, cell := range cfg.Cells {
+				one, err := cfg.Cell(cell.Name)
+				if err != nil {
+					return err
+				}
+				if err := c.migrate(cmd, one, "cell "+cell.Name, partitions); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().IntVar(&partitions, "partitions", 0, "make the tables of people's data in this many `partitions` (PostgreSQL; a new store only)")
 	return cmd
+}
+
+func (c *command) migrate(cmd *cobra.Command, cfg app.Config, what string, partitions int) error {
+	a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: true, Partitions: partitions})
+	if err != nil {
+		return err
+	}
+	c.printf("%s (%s) is up to date\n", what, a.DB.Kind())
+	return a.Close()
 }
 
 func (c *command) statusCommand() *cobra.Command {

@@ -76,7 +76,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if a.DB, err = open(ctx, c.Store, o); err != nil {
 		return nil, err
 	}
-	deps.DB, deps.Holding = a.DB, engine.NewHolding(time.Now)
+	deps.DB, deps.Holding = a.DB, engine.NewHoldingOf(time.Now, c.Share)
 	if deps.Carriers, err = a.carriers(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

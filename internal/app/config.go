@@ -25,6 +25,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/rule"
 )
 
@@ -47,6 +48,9 @@ type Config struct {
 	Workers    int                           `yaml:"workers"`      // messages on the way to carriers at one time
 	Node       NodeConfig                    `yaml:"node"`         // of this process among others over the store
 	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
+	Stream     StreamConfig                  `yaml:"stream"`       // the log of commands, where several cells take the place of store
+	Cells      []CellConfig                  `yaml:"cells"`        // the stores behind the log
+	Share      engine.Share                  `yaml:"-"`            // of the buckets, of the cell that Store is of
 }
 
 // Rules is what the operator says of rules by name.
@@ -117,6 +121,7 @@ func Default() Config {
 		Strategies: []string{"consumer-cn"}, Packs: []string{"policy-default", "cn-mainland"},
 		FeedMaxAge: Duration(26 * time.Hour), Lease: Duration(2 * time.Minute), Tick: Duration(5 * time.Second), Workers: 64,
 		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
+		Stream:   StreamConfig{Name: "duly", Parts: 64, Replicas: 3},
 		Carriers: map[string]CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{}}},
 	}
 }
@@ -287,6 +292,7 @@ func (c *Config) check(path string) error {
 	if d := time.Duration(c.Node.Lease); d < nodeLeaseMin || d > nodeLeaseMax {
 		bad("node.lease", "not from %s to %s", nodeLeaseMin, nodeLeaseMax)
 	}
+	c.checkCells(bad)
 	if c.APIToken == "" && !loopback(c.Listen) {
 		bad("api_token", "needed where listen is not a loopback address")
 	}

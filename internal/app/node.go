@@ -59,7 +59,7 @@ func (a *App) Join(ctx context.Context, what string) (leave func() error, err er
 	if err := a.alone(ctx, k); err != nil {
 		return nil, err
 	}
-	for try := 1; a.Engine.Holding().State().Buckets < duly.Buckets; try++ {
+	for try := 1; a.Engine.Holding().State().Buckets < a.Engine.Holding().Share().Buckets(); try++ {
 		err := k.Beat(ctx)
 		if err == nil {
 			err = a.only(ctx, k.ID())
@@ -136,7 +136,7 @@ func served(all *store.Leases, n *store.Node) error {
 			owned++
 		}
 	}
-	return duly.Errorf(duly.Refused, "node %s works on this store: %d of its %d buckets are leased to it", n.Name, owned, duly.Buckets).
+	return duly.Errorf(duly.Refused, "node %s works on this store: %d of its %d buckets are leased to it", n.Name, owned, len(all.Buckets)).
 		WithHint("it plans and sends by itself, see `duly nodes` and `duly plan --dry-run`; stop it to run this command")
 }
 

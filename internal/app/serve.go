@@ -30,30 +30,48 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 		return duly.Errorf(duly.Unavailable, "cannot listen on %s: the address is in use or not allowed", a.Config.Listen).
 			WithHint("set listen in the configuration, or --listen")
 	}
-	h := api.New(api.Deps{
-		Engine: a.Engine, DB: a.DB, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
-	})
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-	}
+	h := a.handler(nil)
+	srv := server(h)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
+	err = a.run(ctx, h, served, func() {
+		if ready != nil {
+			ready(ln.Addr().String())
+		}
+	})
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	return errors.Join(err, srv.Shutdown(stop))
+}
+
+// handler is the API over the store; facts that are posted go to f, or for nil to the engine.
+func (a *App) handler(f api.Facts) *api.Handler {
+	return api.New(api.Deps{
+		Engine: a.Engine, DB: a.DB, Facts: f, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
+	})
+}
+
+func server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+}
+
+// run joins the nodes of the store and steps the engine until ctx ends or the API fails, then gives the buckets up. joined is
+// called once it has tried to join.
+func (a *App) run(ctx context.Context, h *api.Handler, served <-chan error, joined func()) error {
 	out := &outage{log: a.Log}
 	k := a.keeper("")
 	a.beat(ctx, k, out)
 	stopped := a.keep(k, out)
-	if ready != nil {
-		ready(ln.Addr().String())
-	}
+	joined()
 	a.warnCalendars()
-	err = a.loop(ctx, h, out, served)
+	err := a.loop(ctx, h, out, served)
 	stopped()
 	if left := a.leave(ctx, k); left != nil {
 		a.Log.Warn("the buckets could not be given up; others take them when the lease ends", "error", left)
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer cancel()
-	return errors.Join(err, srv.Shutdown(stop))
+	return err
 }
 
 // leaveLimit is how long a stop waits for the store to take the buckets back.

@@ -32,14 +32,23 @@ func (a *Applied) Count(r store.PutResult) int {
 	return n
 }
 
+// Add adds the counts of another.
+func (a *Applied) Add(o Applied) {
+	a.Settled += o.Settled
+	a.Reopened += o.Reopened
+	a.Stopped += o.Stopped
+	a.Replies += o.Replies
+	a.Unsettled += o.Unsettled
+}
+
 // Apply makes facts known. Payments are allocated to the ledger before Apply returns, and every contact that waits for
 // what they settle is cancelled in the same transaction: after Apply has returned nothing about it is sent. Facts without
 // an owner are found theirs by their loan. What is wrong with a fact is in Results; an error means nothing was applied.
 func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (Applied, error) {
-	if err := e.replyOwners(ctx, facts); err != nil {
+	if err := e.FindOwners(ctx, facts); err != nil {
 		return Applied{}, err
 	}
-	if err := e.resolveOwners(ctx, facts); err != nil {
+	if err := e.foreign(facts); err != nil {
 		return Applied{}, err
 	}
 	p, err := parcel(facts)
@@ -316,6 +325,15 @@ func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, ope
 	out.Stopped += len(moves)
 	tx.Audit(bucket, "contacts_cancelled", "engine", duly.CancelPaid, contactIDs(moves))
 	return again, tx.MoveContacts(moves)
+}
+
+// FindOwners fills in the owners of facts that name only their loan or, of replies, their contact. Those that this store does
+// not know stay without one.
+func (e *Engine) FindOwners(ctx context.Context, facts []duly.Fact) error {
+	if err := e.replyOwners(ctx, facts); err != nil {
+		return err
+	}
+	return e.resolveOwners(ctx, facts)
 }
 
 // resolveOwners fills in the owner of facts that name only their loan.

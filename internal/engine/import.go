@@ -20,6 +20,16 @@ type ImportOptions struct {
 	CheckOnly bool                 // read and check every row, write nothing
 	Problem   func(ingest.Problem) // told of every bad row, in order
 	Progress  func(ImportReport)   // told after every chunk
+	Way       Way                  // how facts reach the stores that they belong to; nil: this engine's, at once
+}
+
+// Way is how facts reach the stores that they belong to, where that is not the one that is open.
+type Way interface {
+	// Apply returns when the facts are applied, in every store. An error may leave some applied and others not: to apply them
+	// again changes nothing about those that are.
+	Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact, bulk bool) (Applied, error)
+	// FeedThrough tells every store that everything of a feed up to an instant is known.
+	FeedThrough(ctx context.Context, now time.Time, feed string, through time.Time) error
 }
 
 // ImportReport counts what an import did. It closes: Rows = Skipped + Good + Bad, by row of the file.
@@ -225,6 +235,9 @@ func (im *importer) apply(ctx context.Context, c *chunk) error {
 		im.report.Facts += int64(len(c.facts))
 		return nil
 	}
+	if im.opt.Way != nil {
+		return im.applyBy(ctx, im.opt.Way, c)
+	}
 	if c.parcel == nil {
 		err := im.e.resolveOwners(ctx, c.facts)
 		if err == nil {
@@ -234,6 +247,9 @@ func (im *importer) apply(ctx context.Context, c *chunk) error {
 			return err
 		}
 	}
+	if err := im.e.foreign(c.facts); err != nil {
+		return err
+	}
 	var applied Applied
 	refused := im.refusedAt
 	err := im.e.db.Update(ctx, im.now, c.parcel.Buckets(), func(tx *store.Tx) error {
@@ -242,28 +258,59 @@ func (im *importer) apply(ctx context.Context, c *chunk) error {
 			return err
 		}
 		refused = im.firstRefused(c, applied)
-		record := store.Import{Hash: im.report.Hash, Mapping: im.opt.Mapping.Hash, Rows: im.report.Rows, Version: im.version, Complete: c.last && refused == 0}
-		if refused > 0 {
-			record.Rows = refused - 1
-		}
 		if feed := im.watermark(c, refused); !feed.IsZero() {
 			if err := tx.SetFeed(FeedPayments, feed); err != nil {
 				return err
 			}
 		}
-		return tx.PutImport(record)
+		return tx.PutImport(im.record(c, refused))
 	})
 	if err != nil {
 		return fmt.Errorf("apply rows up to %d: %w", im.report.Rows, err)
 	}
 	im.e.settleElsewhere(ctx, &applied)
+	im.done(c, applied, refused)
+	return nil
+}
+
+// applyBy is apply where facts go to other stores: how far the file has been read is recorded here, after they are applied
+// there. A run that is cut off in between applies the chunk once more, which changes nothing.
+func (im *importer) applyBy(ctx context.Context, way Way, c *chunk) error {
+	applied, err := way.Apply(ctx, im.now, "import:"+im.report.Hash[:12], c.facts, true)
+	if err != nil {
+		return fmt.Errorf("apply rows up to %d: %w", im.report.Rows, err)
+	}
+	refused := im.firstRefused(c, applied)
+	if feed := im.watermark(c, refused); !feed.IsZero() {
+		if err := way.FeedThrough(ctx, im.now, FeedPayments, feed); err != nil {
+			return err
+		}
+	}
+	err = im.e.db.Update(ctx, im.now, nil, func(tx *store.Tx) error { return tx.PutImport(im.record(c, refused)) })
+	if err != nil {
+		return fmt.Errorf("record rows up to %d: %w", im.report.Rows, err)
+	}
+	im.done(c, applied, refused)
+	return nil
+}
+
+// record is how far the file has been read once the chunk is in.
+func (im *importer) record(c *chunk, refused int64) store.Import {
+	r := store.Import{Hash: im.report.Hash, Mapping: im.opt.Mapping.Hash, Rows: im.report.Rows, Version: im.version, Complete: c.last && refused == 0}
+	if refused > 0 {
+		r.Rows = refused - 1
+	}
+	return r
+}
+
+// done takes a chunk that is in into the report.
+func (im *importer) done(c *chunk, applied Applied, refused int64) {
 	im.refusedAt = refused
 	im.report.FeedHeld = im.report.FeedHeld || c.last && refused > 0 && !c.feed.IsZero()
 	im.count(c, applied)
 	if im.opt.Progress != nil {
 		im.opt.Progress(im.report)
 	}
-	return nil
 }
 
 // firstRefused returns the first row of the file so far that the store refused, or 0.

@@ -13,6 +13,7 @@ import (
 // A nil Holding holds everything for good, which is right where nothing else opens the store.
 type Holding struct {
 	clock func() time.Time // with a monotonic reading
+	share Share            // what there is to hold
 
 	mu      sync.Mutex
 	node    string
@@ -24,8 +25,11 @@ type Holding struct {
 }
 
 // NewHolding makes a Holding that holds nothing yet. The clock must be one that runs, such as time.Now.
-func NewHolding(clock func() time.Time) *Holding {
-	return &Holding{clock: clock, epochs: map[int]int64{}}
+func NewHolding(clock func() time.Time) *Holding { return NewHoldingOf(clock, Share{}) }
+
+// NewHoldingOf is [NewHolding] for a store that has a share of the buckets.
+func NewHoldingOf(clock func() time.Time, share Share) *Holding {
+	return &Holding{clock: clock, share: share, epochs: map[int]int64{}}
 }
 
 // elapsed is how much time has passed since from by the clock that saw more of it pass: the monotonic one stands still

@@ -216,7 +216,7 @@ func TestNodesShare(t *testing.T) {
 		if r := w.run(a, w.at(0, "12:01")); r.Planned.Persons != 0 || r.Dispatched.Due != 0 {
 			t.Errorf("a looked at %d persons again", r.Planned.Persons)
 		}
-		r, err := engine.Nodes(t.Context(), db)
+		r, err := engine.Nodes(t.Context(), db, engine.Share{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,11 +226,11 @@ func TestNodesShare(t *testing.T) {
 		if err := a.k.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if r, err = engine.Nodes(t.Context(), db); err != nil || r.Unowned < 400 || r.Alive() != 1 || r.Nodes[1].State != "ended" {
+		if r, err = engine.Nodes(t.Context(), db, engine.Share{}); err != nil || r.Unowned < 400 || r.Alive() != 1 || r.Nodes[1].State != "ended" {
 			t.Errorf("after one left: got %+v, %v; want its buckets free at once", r, err)
 		}
 		w.beat(b)
-		if r, err = engine.Nodes(t.Context(), db); err != nil || r.Unowned != 0 {
+		if r, err = engine.Nodes(t.Context(), db, engine.Share{}); err != nil || r.Unowned != 0 {
 			t.Errorf("one beat later: got %d unowned, %v", r.Unowned, err)
 		}
 	})

@@ -121,13 +121,13 @@ func (k *Keeper) extend(from, now time.Time) {
 
 // trade gives what falls to others, takes what falls to this node, and holds the rest on.
 func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
-	takers := k.takers(all)
+	takers, share := k.takers(all), k.Holding.Share()
 	held := map[int]int64{}
 	var give []int
 	take := map[string][]int{} // by the owner that is gone
 	for b := range duly.Buckets {
 		l := all.Buckets[b]
-		mine := fallsTo(b, takers) == k.id
+		mine := share.Has(b) && fallsTo(share.draws(b), takers) == k.id
 		switch {
 		case l.Owner == k.id && mine:
 			held[b] = l.Epoch
@@ -206,7 +206,7 @@ func draw(node string, bucket int) uint64 {
 	return x ^ x>>31
 }
 
-// NodesReport says who works on what. It closes: 1,024 = the buckets of all nodes + Unowned.
+// NodesReport says who works on what. It closes: the buckets of the store, 1,024 or its share, = those of all nodes + Unowned.
 type NodesReport struct {
 	Nodes      []NodeReport `json:"nodes"`   // those that live, then those that ended lately
 	Unowned    int          `json:"unowned"` // buckets that nobody works on
@@ -238,8 +238,8 @@ type NodeReport struct {
 	Ahead   float64   `json:"clock_seconds_ahead"` // of the database's
 }
 
-// Nodes reports who works on what.
-func Nodes(ctx context.Context, db *store.DB) (NodesReport, error) {
+// Nodes reports who works on what of a store's share of the buckets.
+func Nodes(ctx context.Context, db *store.DB, share Share) (NodesReport, error) {
 	all, err := db.Leases(ctx)
 	if err != nil {
 		return NodesReport{}, err
@@ -247,6 +247,9 @@ func Nodes(ctx context.Context, db *store.DB) (NodesReport, error) {
 	r := NodesReport{Nodes: []NodeReport{}}
 	owned := map[string]int{}
 	for b := range duly.Buckets {
+		if !share.Has(b) {
+			continue
+		}
 		since := all.UnownedSince(b)
 		if since.IsZero() && !all.Free(b) {
 			owned[all.Buckets[b].Owner]++

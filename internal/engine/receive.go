@@ -78,6 +78,10 @@ func (e *Engine) Accept(ctx context.Context, now time.Time, receipts []duly.Rece
 				return err
 			}
 		}
+		if ok && !e.holding.Share().Has(b) {
+			e.log.Error("a receipt is about a contact of another cell; it is kept apart", "carrier", rc.Provider)
+			ok = false
+		}
 		if !ok {
 			orphans = append(orphans, rc)
 			continue

@@ -523,3 +523,6 @@ func (d *digester) digest(cols []any) int64 {
 	sum := sha256.Sum256(b)
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
+
+// Ownerless is what becomes of a fact that names nobody who is known: its loan, or its borrower, is not.
+func Ownerless(f duly.Fact) PutResult { return ownerless(factTables[tableRank(f.FactKind())], f) }

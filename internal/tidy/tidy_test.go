@@ -27,7 +27,7 @@ var floors = map[string]int{
 	"internal/arrange": 2, "internal/outcome": 2, "internal/audit": 2,
 	"rulepacks": 2, "strategies": 2, "templates": 2, "mappings": 2,
 	"internal/ingest": 3, "internal/channel": 3, "internal/store": 3,
-	"internal/engine": 4, "internal/web": 5, "internal/app": 6, "internal/sim": 6, "cmd": 7, "internal/tidy": 7, "bench": 7,
+	"internal/engine": 4, "internal/web": 5, "internal/stream": 5, "internal/app": 6, "internal/sim": 6, "cmd": 7, "internal/tidy": 7, "bench": 7,
 }
 
 // sideways lists who may import whom on the same floor.

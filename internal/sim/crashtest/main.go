@@ -4,6 +4,7 @@
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
 //	go run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
+//	go run ./internal/sim/crashtest -contacts 30000 -nodes 2 -stream -for 90s
 //
 // The carrier is a webhook to a sink in this process that counts by Duly's own attempt id. It exits with status 1 unless
 // every contact either reached the sink exactly once or is in doubt, and every contact in doubt was one whose answer the
@@ -42,7 +43,19 @@ func main() {
 	killEvery := flag.Duration("kill-every", 10*time.Second, "the interval, with -nodes")
 	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
 	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
+	cells := flag.Bool("stream", false, "servers over two PostgreSQL behind a log of three: workers, the log's leader and a cell are killed, a worker is paused")
+	if serveLog() {
+		return
+	}
 	flag.Parse()
+	if *cells {
+		o := nodesOptions{contacts: *contacts, nodes: max(*nodes, 2), lasts: *lasts, lease: *lease, seed: *seed, out: os.Stdout}
+		if err := runStream(o, true); err != nil {
+			fmt.Fprintln(os.Stderr, "crashtest:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *nodes > 0 {
 		err := withPostgres(func(dsn string) error {
 			return runNodes(nodesOptions{*contacts, *nodes, *killEvery, *lasts, *lease, dsn, *seed, os.Stdout})
@@ -115,6 +128,7 @@ type world struct {
 	second              int    // every how manyth person has a second loan, due a day later; 0: nobody
 	options             string // more of the configuration
 	lease               time.Duration
+	celled              bool // the configuration names the stores, dsn none
 }
 
 // leaseMin is the lease of a try: longer than the carrier's time-out.
@@ -173,6 +187,19 @@ steps:
 
 // prepare builds the binary, writes the book and imports it.
 func (w *world) prepare() error {
+	if err := w.write(); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"migrate"}, {"import", filepath.Join(w.dir, "book.jsonl"), "--mapping", "duly-jsonl"}, {"feed"}} {
+		if out, err := w.command(args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("duly %s: %w\n%s", args[0], err, out)
+		}
+	}
+	return nil
+}
+
+// write builds the binary and writes the book and the configuration.
+func (w *world) write() error {
 	w.bin = filepath.Join(w.dir, "duly")
 	build := exec.Command("go", "build", "-o", w.bin, "github.com/dulyhq/duly/cmd/duly")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
@@ -199,11 +226,6 @@ func (w *world) prepare() error {
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
 			return err
-		}
-	}
-	for _, args := range [][]string{{"migrate"}, {"import", filepath.Join(w.dir, "book.jsonl"), "--mapping", "duly-jsonl"}, {"feed"}} {
-		if out, err := w.command(args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("duly %s: %w\n%s", args[0], err, out)
 		}
 	}
 	return nil
@@ -246,7 +268,11 @@ func owe(b *strings.Builder, borrower, loan, due string) {
 }
 
 func (w *world) command(args ...string) *exec.Cmd {
-	args = append([]string{"--config", filepath.Join(w.dir, "duly.yaml"), "--store", w.dsn}, args...)
+	where := []string{"--config", filepath.Join(w.dir, "duly.yaml"), "--store", w.dsn}
+	if w.celled {
+		where = where[:2]
+	}
+	args = append(where, args...)
 	return exec.Command(w.bin, args...)
 }
 

@@ -49,7 +49,7 @@ const lateMax = time.Second
 type fleet struct {
 	nodesOptions
 	world
-	db      *store.DB
+	dbs     []*store.DB // each has some of the buckets; see of
 	servers []*server
 	mu      sync.Mutex
 	paid    map[duly.BorrowerID]time.Time // when the call that told of the payment was answered
@@ -85,10 +85,12 @@ func runNodes(o nodesOptions) error {
 		return err
 	}
 	defer f.sink.close()
-	if f.db, err = store.Open(context.Background(), o.dsn); err != nil {
+	db, err := store.Open(context.Background(), o.dsn)
+	if err != nil {
 		return err
 	}
-	defer f.db.Close()
+	f.dbs = []*store.DB{db}
+	defer db.Close()
 	for i := range o.nodes {
 		s := &server{no: i}
 		if s.addr, err = freeAddr(); err != nil {
@@ -110,7 +112,10 @@ func (f *fleet) live() error {
 			return err
 		}
 	}
-	if err := wait(func() (bool, error) { r, err := engine.Nodes(context.Background(), f.db); return r.Unowned == 0, err }); err != nil {
+	if err := wait(func() (bool, error) {
+		r, err := engine.Nodes(context.Background(), f.dbs[0], engine.Share{})
+		return r.Unowned == 0, err
+	}); err != nil {
 		return fmt.Errorf("the servers do not share the buckets: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -189,9 +194,18 @@ func (f *fleet) pause(s *server, d time.Duration) error {
 func (f *fleet) rest() error {
 	last, at := -1, time.Now()
 	for {
-		counts, err := f.db.CountContacts(context.Background())
-		if err != nil || counts[duly.Planned]+counts[duly.Claimed] == 0 {
-			return err
+		counts := map[duly.ContactState]int{}
+		for _, db := range f.dbs {
+			c, err := db.CountContacts(context.Background())
+			if err != nil {
+				return err
+			}
+			for s, n := range c {
+				counts[s] += n
+			}
+		}
+		if counts[duly.Planned]+counts[duly.Claimed] == 0 {
+			return nil
 		}
 		if n := counts[duly.Planned] + counts[duly.Claimed]; n != last {
 			last, at = n, time.Now()
@@ -206,7 +220,7 @@ func (f *fleet) rest() error {
 // watch looks who works on what, all the time.
 func (f *fleet) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		all, err := f.db.Leases(context.Background())
+		all, err := f.dbs[0].Leases(context.Background())
 		if err != nil {
 			return err
 		}
@@ -279,7 +293,7 @@ func (f *fleet) judgeFleet() error {
 	seen, at := f.sink.byContact(), f.sink.times()
 	seenPersons := map[duly.BorrowerID]bool{}
 	for b := range duly.Buckets {
-		err := f.db.View(context.Background(), func(tx *store.Tx) error {
+		err := f.of(b).View(context.Background(), func(tx *store.Tx) error {
 			contacts, err := tx.BucketContacts(b)
 			f.judgeContacts(&v, contacts, seen, at)
 			for i := range contacts {
@@ -301,21 +315,39 @@ func (f *fleet) judgeFleet() error {
 	fmt.Fprintf(f.out, "lost %d, twice %d, over the cap %d, at the sink but not on record as sent %d\n", v.lost, v.twice, v.capped, v.unknown)
 	fmt.Fprintf(f.out, "%d payments answered; messages counted later than that: %d, the latest by %s\n", len(f.paid), v.afterPay, v.latest.Round(time.Millisecond))
 	fmt.Fprintf(f.out, "longest that a bucket had no node that was heard: %.1f s (lease %s)\n", f.unowned.Seconds(), f.nodesOptions.lease)
-	out, err := f.command("audit", "verify").CombinedOutput()
-	fmt.Fprintf(f.out, "%s", out)
+	if err := f.verify(); err != nil {
+		return err
+	}
 	switch {
-	case err != nil:
-		return fmt.Errorf("the audit does not hold: %w", err)
 	case v.lost+v.twice+v.capped+v.unknown > 0:
 		return fmt.Errorf("%d lost, %d twice, %d over the cap, %d not on record", v.lost, v.twice, v.capped, v.unknown)
 	case v.latest > lateMax:
 		return fmt.Errorf("a message left %s after its payment had been answered", v.latest)
 	case f.unowned > unownedMax:
 		return fmt.Errorf("a bucket had no node that was heard for %s", f.unowned)
-	case v.doubt > (f.kills+f.pauses)*doubtMax:
+	case v.doubt > (f.kills+f.pauses)*doubtMax*len(f.dbs):
 		return fmt.Errorf("%d in doubt after %d kills and %d pauses: more than one claim and the workers for each", v.doubt, f.kills, f.pauses)
 	case v.reached < f.nodesOptions.contacts/4:
 		return fmt.Errorf("only %d of %d were reached: the run tests nothing", v.reached, f.nodesOptions.contacts)
+	}
+	return nil
+}
+
+// of returns the store that has a bucket.
+func (f *fleet) of(bucket int) *store.DB { return f.dbs[bucket*len(f.dbs)/duly.Buckets] }
+
+// verify has the audit of every store checked.
+func (f *fleet) verify() error {
+	for i := range f.dbs {
+		args := []string{"audit", "verify"}
+		if f.celled {
+			args = append(args, "--cell", cellName(i))
+		}
+		out, err := f.command(args...).CombinedOutput()
+		fmt.Fprintf(f.out, "%s", out)
+		if err != nil {
+			return fmt.Errorf("the audit does not hold: %w", err)
+		}
 	}
 	return nil
 }
@@ -328,7 +360,7 @@ func (f *fleet) judgeUnseen(v *verdict, seen map[duly.BorrowerID]bool) error {
 			continue
 		}
 		v.persons++
-		err := f.db.View(context.Background(), func(tx *store.Tx) error {
+		err := f.of(id.Bucket()).View(context.Background(), func(tx *store.Tx) error {
 			ledgers, err := tx.Ledgers(id.Bucket(), []duly.BorrowerID{id})
 			if err != nil || len(ledgers) != 1 {
 				return fmt.Errorf("a person of the book is not known: %w", err)

@@ -104,17 +104,26 @@ func (p *postgres) start() error {
 	if err != nil {
 		return err
 	}
+	if err := p.connect(ctx); err != nil {
+		p.stop()
+		return err
+	}
+	p.made = map[int]bool{}
+	return nil
+}
+
+// connect waits until the server answers.
+func (p *postgres) connect(ctx context.Context) error {
+	var err error
 	if p.admin, err = sql.Open("pgx", p.base.String()); err != nil {
 		return err
 	}
 	for p.admin.PingContext(ctx) != nil {
 		if ctx.Err() != nil {
-			p.stop()
 			return fmt.Errorf("no answer in %s", startLimit)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	p.made = map[int]bool{}
 	return nil
 }
 
@@ -174,9 +183,15 @@ func (p *postgres) launch(ctx context.Context) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	p.base = &url.URL{Scheme: "postgres", User: url.User("duly"), Path: "/postgres", RawQuery: url.Values{"host": {p.dir}}.Encode()}
+	return p.keep(bin, as)
+}
+
+// keep starts the server of the folder.
+func (p *postgres) keep(bin string, as *syscall.SysProcAttr) error {
 	// The keeper stops the server and removes its folder when its input ends: also when this process is killed.
 	p.cmd = exec.Command("sh", "-c", `"$@" </dev/null >"$0/log" 2>&1 & p=$!; read -r _; kill -QUIT $p; wait $p; rm -rf "$0"`, p.dir,
-		filepath.Join(bin, "postgres"), "-D", data, "-k", p.dir, "-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=128MB")
+		filepath.Join(bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-k", p.dir, "-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=128MB")
 	if !p.safe {
 		p.cmd.Args = append(p.cmd.Args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
@@ -187,11 +202,7 @@ func (p *postgres) launch(ctx context.Context) error {
 	}
 	defer input.Close()
 	p.cmd.Stdin, p.leash = input, leash
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	p.base = &url.URL{Scheme: "postgres", User: url.User("duly"), Path: "/postgres", RawQuery: url.Values{"host": {p.dir}}.Encode()}
-	return nil
+	return p.cmd.Start()
 }
 
 // stop stops the server that was started here and removes its folder; of a server that was named, only the template.

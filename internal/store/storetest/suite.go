@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"two writers of one person take turns", testTurns},
 		{"leases pass from one node to the next", testLeases},
 		{"a claim without a lease is refused in the store", testLeased},
+		{"a command of a log takes effect once", testMarks},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

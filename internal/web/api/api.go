@@ -39,12 +39,21 @@ const (
 type Deps struct {
 	Engine    *engine.Engine
 	DB        *store.DB
+	Facts     Facts // nil: Engine, at once
 	Inbound   map[string]channel.Inbound
 	Packs     []*rule.Pack     // the law in force, for questions to the gate
 	Calendars *civil.Calendars // the holidays that it knows
 	Token     string           // needed of every caller but /healthz; "" needs none
 	Log       *slog.Logger
 	Now       func() time.Time
+}
+
+// Facts takes facts and receipts to the store that their person is in. Its methods are those of an engine, and return when that
+// store has them.
+type Facts interface {
+	Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (engine.Applied, error)
+	FeedThrough(ctx context.Context, now time.Time, feed string, through time.Time) error
+	Accept(ctx context.Context, now time.Time, receipts []duly.Receipt, r *engine.ReceiveReport) error
 }
 
 // Handler is the API.
@@ -65,6 +74,9 @@ type lastStep struct {
 
 // New makes the API.
 func New(d Deps) *Handler {
+	if d.Facts == nil {
+		d.Facts = d.Engine
+	}
 	h := &Handler{Deps: d, mux: http.NewServeMux(), metrics: newMetrics(d), wake: make(chan struct{}, 1)}
 	h.handle("POST /v1/payments", h.postPayments)
 	h.handle("POST /v1/events", h.postEvents)
@@ -308,7 +320,7 @@ func (h *Handler) nodeHealth(ctx context.Context, answers bool) *nodeHealth {
 	if !answers {
 		return out
 	}
-	if nodes, err := engine.Nodes(ctx, h.DB); err == nil {
+	if nodes, err := engine.Nodes(ctx, h.DB, holding.Share()); err == nil {
 		alive := nodes.Alive()
 		out.Alive, out.Unowned, out.UnownedFor = &alive, &nodes.Unowned, &nodes.UnownedFor
 	}
@@ -331,7 +343,7 @@ func (h *Handler) postReceipts(w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		var rep engine.ReceiveReport
-		if err := h.Engine.Accept(r.Context(), h.Now().UTC(), receipts, &rep); err != nil {
+		if err := h.Facts.Accept(r.Context(), h.Now().UTC(), receipts, &rep); err != nil {
 			return fmt.Errorf("keep receipts: %w", err)
 		}
 		h.poke()
@@ -342,3 +354,6 @@ func (h *Handler) postReceipts(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 	}
 }
+
+// WriteError answers an error as every call does.
+func WriteError(w http.ResponseWriter, e *duly.Error) { writeJSON(w, status(e.Code), errorBody{e}) }

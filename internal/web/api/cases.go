@@ -46,7 +46,7 @@ func (h *Handler) postCases(w http.ResponseWriter, r *http.Request) error {
 		place.Field = "opened_at"
 		return duly.Errorf(duly.Invalid, "the case is opened at a time that has not come").At(place)
 	}
-	a, err := h.Engine.Apply(r.Context(), now, "api", engine.Versioned([]duly.Fact{k}, now))
+	a, err := h.Facts.Apply(r.Context(), now, "api", engine.Versioned([]duly.Fact{k}, now))
 	if err != nil {
 		return err
 	}

@@ -79,14 +79,14 @@ func (h *Handler) apply(w http.ResponseWriter, r *http.Request, list []json.RawM
 		}
 		facts = append(facts, f)
 	}
-	a, err := h.Engine.Apply(r.Context(), now, "api", engine.Versioned(facts, now))
+	a, err := h.Facts.Apply(r.Context(), now, "api", engine.Versioned(facts, now))
 	if err != nil {
 		return err
 	}
 	// What was refused may be the payment that the feed would be said to hold.
 	refused := slices.ContainsFunc(a.Results, store.PutResult.Refused)
 	if !through.IsZero() && !refused {
-		if err := h.Engine.FeedThrough(r.Context(), now, engine.FeedPayments, through); err != nil {
+		if err := h.Facts.FeedThrough(r.Context(), now, engine.FeedPayments, through); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (h *Handler) getDoubts(w http.ResponseWriter, r *http.Request) error {
 
 // getNodes tells which nodes work on the store, on how many buckets, and which buckets nobody works on.
 func (h *Handler) getNodes(w http.ResponseWriter, r *http.Request) error {
-	n, err := engine.Nodes(r.Context(), h.DB)
+	n, err := engine.Nodes(r.Context(), h.DB, h.Engine.Holding().Share())
 	if err != nil {
 		return err
 	}

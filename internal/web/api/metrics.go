@@ -89,7 +89,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		sending = 1
 	}
 	gauge(descSending, sending)
-	if nodes, err := engine.Nodes(ctx, c.d.DB); err == nil {
+	if nodes, err := engine.Nodes(ctx, c.d.DB, c.d.Engine.Holding().Share()); err == nil {
 		gauge(descUnowned, float64(nodes.Unowned))
 		gauge(descWaiting, nodes.UnownedFor)
 		for _, n := range nodes.Nodes {

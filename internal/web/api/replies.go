@@ -45,7 +45,7 @@ func (h *Handler) postReplies(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	a, err := h.Engine.Apply(r.Context(), now, "api", engine.Versioned(facts, now))
+	a, err := h.Facts.Apply(r.Context(), now, "api", engine.Versioned(facts, now))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,103 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Server is a Postgres of its own that can be killed and started again, for programs that crash one of several.
+type Server struct {
+	p   *postgres
+	dsn string
+}
+
+// StartServer starts one. If safe, it writes as safely as in production; else it survives a crash of its own, not of the machine.
+func StartServer(safe bool) (*Server, error) {
+	p := &postgres{safe: safe}
+	if os.Getenv("DULY_TEST_POSTGRES") != "" && findPostgres() == "" {
+		return nil, errNoPostgres
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	if err := p.launch(ctx); err != nil {
+		return nil, err
+	}
+	s := &Server{p: p}
+	if err := s.connect(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	if _, err := p.admin.ExecContext(ctx, "CREATE DATABASE duly_cell"); err != nil {
+		p.stop()
+		return nil, err
+	}
+	s.dsn = p.dsn("duly_cell")
+	return s, nil
+}
+
+// Absent reports whether an error says that there is no Postgres on this machine.
+func Absent(err error) bool { return errors.Is(err, errNoPostgres) }
+
+// DSN is the address of a database of the server, which is without tables at first.
+func (s *Server) DSN() string { return s.dsn }
+
+// Kill kills the server as kill -9 does.
+func (s *Server) Kill() error {
+	b, err := os.ReadFile(filepath.Join(s.p.dir, "data", "postmaster.pid"))
+	if err != nil {
+		return err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		return err
+	}
+	if err := s.p.cmd.Process.Kill(); err != nil { // the keeper first, or it would remove the folder
+		return err
+	}
+	s.p.cmd.Wait()
+	s.p.leash.Close()
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// Restart starts a server that was killed. What its predecessor left behind may keep it from starting for a moment.
+func (s *Server) Restart() error {
+	as, err := unprivileged(s.p.dir)
+	if err != nil {
+		return err
+	}
+	for range 10 {
+		time.Sleep(300 * time.Millisecond)
+		if err := s.p.keep(findPostgres(), as); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		err := s.connect(ctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		s.p.cmd.Process.Kill()
+		s.p.cmd.Wait()
+		s.p.leash.Close()
+	}
+	return fmt.Errorf("the server that was killed does not start again")
+}
+
+// connect waits until the server answers.
+func (s *Server) connect(ctx context.Context) error {
+	if s.p.admin != nil {
+		s.p.admin.Close()
+	}
+	return s.p.connect(ctx)
+}
+
+// Stop stops the server and removes its folder.
+func (s *Server) Stop() { s.p.stop() }

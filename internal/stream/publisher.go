@@ -1,0 +1,308 @@
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/store"
+)
+
+// Cells returns the engines of all cells that are open, and an error if one is not.
+type Cells func() ([]*engine.Engine, error)
+
+// Publisher tells facts and receipts to the log, and waits until they have taken effect. It is safe for concurrent use.
+type Publisher struct {
+	log   *Log
+	cells Cells
+	// Patience is how long a call waits for its facts to be applied.
+	Patience time.Duration
+
+	inbox   string
+	sub     *nats.Subscription
+	mu      sync.Mutex
+	waiting map[string]chan outcome
+}
+
+// replyHeader names where the outcome of a command is wanted.
+const replyHeader = "Duly-Reply"
+
+// patience is how long a call waits unless told otherwise: longer than a part takes to find a new worker.
+const patience = 30 * time.Second
+
+// NewPublisher makes a Publisher. Close it when done.
+func NewPublisher(l *Log, cells Cells) (*Publisher, error) {
+	p := &Publisher{log: l, cells: cells, Patience: patience, inbox: nats.NewInbox(), waiting: map[string]chan outcome{}}
+	var err error
+	p.sub, err = l.conn.Subscribe(p.inbox+".*", p.told)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	return p, nil
+}
+
+// Close ends the Publisher.
+func (p *Publisher) Close() error { return p.sub.Unsubscribe() }
+
+// told takes the outcome of a command to whoever waits for it.
+func (p *Publisher) told(m *nats.Msg) {
+	p.mu.Lock()
+	ch := p.waiting[m.Subject]
+	p.mu.Unlock()
+	var o outcome
+	if ch == nil || json.Unmarshal(m.Data, &o) != nil {
+		return
+	}
+	select {
+	case ch <- o:
+	default: // told twice
+	}
+}
+
+// Apply is [engine.Engine.Apply] through the log: it returns when the facts are applied in their cells. An error may leave some of
+// them applied and others not, or yet to be: to tell them again changes nothing about those that are.
+func (p *Publisher) Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (engine.Applied, error) {
+	return p.apply(ctx, now, actor, facts, false)
+}
+
+// bulk is a Publisher for imports: buckets are planned whole.
+type bulk struct{ *Publisher }
+
+// Apply is that of an [engine.Way].
+func (b bulk) Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact, whole bool) (engine.Applied, error) {
+	return b.apply(ctx, now, actor, facts, whole)
+}
+
+// Way returns the way of an import through the log.
+func (p *Publisher) Way() engine.Way { return bulk{p} }
+
+func (p *Publisher) apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact, whole bool) (engine.Applied, error) {
+	out := engine.Applied{Results: make([]store.PutResult, len(facts))}
+	if err := p.findOwners(ctx, facts); err != nil {
+		return out, err
+	}
+	for i, f := range facts {
+		if f.Owner() == "" {
+			out.Results[i] = store.Ownerless(f)
+		}
+	}
+	pieces, err := p.log.cut(facts)
+	if err != nil {
+		return out, err
+	}
+	outcomes, err := p.publish(ctx, len(pieces), func(i int) (int, command) {
+		return pieces[i].part, command{At: now, Actor: actor, Bulk: whole, Facts: pieces[i].facts}
+	})
+	if err != nil {
+		return out, err
+	}
+	for i := range outcomes {
+		a := &outcomes[i].Answer
+		if len(a.Results) != len(pieces[i].places) {
+			return out, fmt.Errorf("a command of %d facts was answered for %d", len(pieces[i].places), len(a.Results))
+		}
+		for n, place := range pieces[i].places {
+			out.Results[place] = a.Results[n]
+			if r, ok := facts[place].(*duly.Reply); ok {
+				r.Meaning = a.Meanings[n]
+			}
+		}
+		out.Add(a.Applied())
+	}
+	return out, nil
+}
+
+// findOwners asks the cells whose facts are that name only their loan. Where one of them is not open it is not known.
+func (p *Publisher) findOwners(ctx context.Context, facts []duly.Fact) error {
+	var lost []duly.Fact
+	for _, f := range facts {
+		if f.Owner() == "" {
+			lost = append(lost, f)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	cells, err := p.cells()
+	if err != nil {
+		return err
+	}
+	for _, e := range cells { // a fact that one has found is not looked for by the next
+		if err := e.FindOwners(ctx, lost); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FeedThrough tells every cell that everything of a feed up to an instant is known. It does not go through the log: whoever
+// calls it has seen the facts applied.
+func (p *Publisher) FeedThrough(ctx context.Context, now time.Time, feed string, through time.Time) error {
+	cells, err := p.cells()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range cells {
+		errs = append(errs, e.FeedThrough(ctx, now, feed, through))
+	}
+	return errors.Join(errs...)
+}
+
+// Accept is [engine.Engine.Accept] through the log. A receipt that names no attempt goes to the cell that knows the carrier's
+// reference, and to all of them if none does.
+func (p *Publisher) Accept(ctx context.Context, now time.Time, receipts []duly.Receipt, r *engine.ReceiveReport) error {
+	byPart := map[int][]duly.Receipt{}
+	for _, rc := range receipts {
+		if b, ok := rc.AttemptID.Bucket(); ok {
+			part := p.log.PartOf(b)
+			byPart[part] = append(byPart[part], rc)
+			continue
+		}
+		cells, err := p.cells()
+		if err != nil {
+			return err
+		}
+		parts, err := p.trace(ctx, cells, &rc)
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			byPart[part] = append(byPart[part], rc)
+		}
+	}
+	var order []int
+	for part := range byPart {
+		order = append(order, part)
+	}
+	outcomes, err := p.publish(ctx, len(order), func(i int) (int, command) { return order[i], command{At: now, Receipts: byPart[order[i]]} })
+	for i := range outcomes {
+		r.Receipts += outcomes[i].Receive.Receipts
+		r.Orphans += outcomes[i].Receive.Orphans
+	}
+	return err
+}
+
+// trace returns the parts that a receipt without an attempt is told to.
+func (p *Publisher) trace(ctx context.Context, cells []*engine.Engine, rc *duly.Receipt) ([]int, error) {
+	var first []int
+	for _, e := range cells {
+		first = append(first, p.log.PartOf(e.Holding().Share().From))
+		if rc.ProviderID == "" {
+			continue
+		}
+		a, err := e.DB().FindAttemptByProvider(ctx, rc.Provider, rc.ProviderID)
+		if err != nil && duly.CodeOf(err) == duly.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if b, ok := a.ID.Bucket(); ok {
+			return []int{p.log.PartOf(b)}, nil
+		}
+	}
+	return first, nil
+}
+
+// publishers is how many parts a call publishes to at one time.
+const publishers = 64
+
+// publish publishes commands, those of one part in their order, and waits until all have taken effect.
+func (p *Publisher) publish(ctx context.Context, n int, of func(int) (part int, c command)) ([]outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.Patience, errPatience)
+	defer cancel()
+	out := make([]outcome, n)
+	errs := make([]error, n)
+	queues := map[int][]int{}
+	cmds := make([]command, n)
+	for i := range n {
+		part, c := of(i)
+		cmds[i] = c
+		queues[part] = append(queues[part], i)
+	}
+	turn := make(chan struct{}, publishers)
+	var wg sync.WaitGroup
+	for part, queue := range queues {
+		wg.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			for _, i := range queue { // one after the other: what is refused must not be overtaken
+				if out[i], errs[i] = p.tell(ctx, part, &cmds[i]); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return out, errors.Join(errs...)
+}
+
+var errPatience = errors.New("the facts were not applied in time")
+
+// retryWait is the wait between two tries to publish.
+const retryWait = 200 * time.Millisecond
+
+// tell publishes a command until a majority of the servers has it, and waits for its outcome.
+func (p *Publisher) tell(ctx context.Context, part int, c *command) (outcome, error) {
+	id := rand.Text()
+	subject := p.inbox + "." + id
+	ch := make(chan outcome, 1)
+	p.mu.Lock()
+	p.waiting[subject] = ch
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.waiting, subject)
+		p.mu.Unlock()
+	}()
+	data, err := json.Marshal(c)
+	if err != nil {
+		return outcome{}, err
+	}
+	taken := false
+	for !taken {
+		try, cancel := context.WithTimeout(ctx, askLimit)
+		// The same id again is the same message: a try whose answer was lost puts it there once.
+		_, err := p.log.js.PublishMsg(try, &nats.Msg{Subject: p.log.subject(part), Data: data, Header: nats.Header{replyHeader: {subject}}}, jetstream.WithMsgID(id))
+		cancel()
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return outcome{}, duly.Errorf(duly.Usage, "one fact is larger than the log's servers take").WithHint("raise max_payload in their configuration")
+		}
+		if taken = err == nil; taken {
+			break
+		}
+		p.log.Config.Log.Debug("publish", "part", part, "error", err)
+		select {
+		case o := <-ch: // it was taken all the same
+			return o, asError(o)
+		case <-ctx.Done():
+			return outcome{}, duly.Errorf(duly.Unavailable, "the log did not take the facts in %s: %s", p.Patience, cause(err)).
+				WithHint("nothing of them counts as told; tell them again, what is known already changes nothing")
+		case <-time.After(retryWait):
+		}
+	}
+	select {
+	case o := <-ch:
+		return o, asError(o)
+	case <-ctx.Done():
+		return outcome{}, duly.Errorf(duly.Unavailable, "the log has the facts, but they were not applied in %s", p.Patience).
+			WithHint("until they are, contacts about them may still go; their cell is away or behind. Tell them again to learn when they are applied: it changes nothing else")
+	}
+}
+
+func asError(o outcome) error {
+	if o.Error != nil {
+		return o.Error
+	}
+	return nil
+}
