@@ -50,7 +50,7 @@ func main() {
 	flag.Parse()
 	if *cells {
 		o := nodesOptions{contacts: *contacts, nodes: max(*nodes, 2), lasts: *lasts, lease: *lease, seed: *seed, out: os.Stdout}
-		if err := runStream(o, true); err != nil {
+		if err := runStream(o); err != nil {
 			fmt.Fprintln(os.Stderr, "crashtest:", err)
 			os.Exit(1)
 		}

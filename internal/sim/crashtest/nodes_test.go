@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 // and while one cell is away the other works on. `make crash-stream` is the long run.
 func TestStream(t *testing.T) {
 	t.Parallel()
-	err := runStream(nodesOptions{contacts: 1500, nodes: 2, lasts: 8 * time.Second, lease: 2 * time.Second, seed: 1, out: t.Output()}, false)
+	err := runStream(nodesOptions{contacts: 1500, nodes: 2, lasts: 8 * time.Second, lease: 2 * time.Second, seed: 1, out: t.Output()})
 	if storetest.Absent(err) && os.Getenv("DULY_TEST_POSTGRES_REQUIRED") != "1" {
 		t.Skip("no programs of PostgreSQL")
 	}
