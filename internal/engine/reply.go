@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -202,8 +204,14 @@ func (t *taking) hold(kind string, scope duly.HoldScope, until time.Time) {
 	t.done("hold", kind)
 }
 
-// shortened keeps the id of a hold within its bound.
-func shortened(id string) string { return id[:min(len(id), duly.MaxIDLen/2)] }
+// shortened keeps the id of a hold within its bound. Ids that begin alike stay apart: one hold must not take another's place.
+func shortened(id string) string {
+	if len(id) <= duly.MaxIDLen/2 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16])
+}
 
 // prefer writes down the hours that the borrower asks for. Those in which contact is asked for count from now on, alone, where
 // they lie within what was asked for before; where they do not, they would open what was closed, and a person decides.

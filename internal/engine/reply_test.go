@@ -276,3 +276,30 @@ func TestHoursByReply(t *testing.T) {
 		w.want(who, "today sms accepted")
 	})
 }
+
+// Disputes of two loans whose long ids begin alike are two holds: the second does not take the first one's place.
+func TestHoldsOfLongIDs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Open(t, "sqlite"))
+	facts := person("B1")
+	w.apply(w.at(-10, "08:00"), facts...)
+	loan, long := *facts[3].(*duly.Loan), strings.Repeat("L", duly.MaxIDLen-1)
+	for i, id := range []duly.LoanID{duly.LoanID(long + "1"), duly.LoanID(long + "2")} {
+		another := loan
+		another.ID = id
+		w.apply(w.at(-9, "08:00"), &another)
+		r := inbound("B1", "这钱不是我借的，我不认", w.at(-8+i, "08:00"))
+		r.LoanID = id
+		w.apply(w.at(-8+i, "08:01"), r)
+	}
+	err := w.db.View(t.Context(), func(tx *store.Tx) error {
+		p, err := tx.Persons(duly.BorrowerID("B1").Bucket(), []duly.BorrowerID{"B1"}, time.Time{})
+		if err == nil && len(p[0].Holds) != 2 {
+			t.Errorf("got %d holds, want one for each loan", len(p[0].Holds))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
