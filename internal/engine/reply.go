@@ -118,6 +118,9 @@ func (t *taking) about() error {
 	if err != nil {
 		return err
 	}
+	if c.BorrowerID != t.r.BorrowerID {
+		return nil // its loan and address are another's: what is said is then said of everything
+	}
 	if t.r.PointID == "" {
 		t.r.PointID = c.PointID
 	}

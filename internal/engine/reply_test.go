@@ -130,6 +130,13 @@ func TestReplyToAContact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.apply(w.at(0, "12:30"), person("B2")...)
+		other := inbound("B2", "这钱不是我借的，我不认", w.at(0, "12:40"))
+		other.ContactID = sent[i].ID
+		w.apply(w.at(0, "12:41"), other)
+		if other.LoanID != "" || other.PointID != "" || !slices.Equal(other.Meaning.Done, []string{"hold dispute"}) {
+			t.Errorf("naming another's contact: got loan %q, point %q, done %q; want a hold on the person", other.LoanID, other.PointID, other.Meaning.Done)
+		}
 		unknown := inbound("", "TD", w.at(0, "13:00"))
 		unknown.ContactID = duly.NewContactID("nobody", "s", "x", due, 0)
 		if a, err := w.e.Apply(t.Context(), w.at(0, "13:00"), "test", []duly.Fact{unknown}); err != nil || a.Results[0] != store.UnknownBorrower {
