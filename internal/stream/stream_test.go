@@ -30,29 +30,12 @@ var rough = sandbox.Behaviour{
 	DelayMin: time.Second, DelayMax: 3 * time.Hour,
 }
 
-// cells makes stores with so many parts each, and their engines, leased to this process.
+// cells makes SQLite stores with so many parts each, and their engines, leased to this process.
 func cells(t *testing.T, clock func() time.Time, shares ...engine.Share) []*app.App {
 	t.Helper()
 	var out []*app.App
-	for i, share := range shares {
-		c := app.Default()
-		c.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &rough}}
-		c.Node.Lease = app.Duration(time.Minute) // a busy machine must not cost the lease
-		c.Store = filepath.Join(t.TempDir(), fmt.Sprintf("cell%d.db", i)) + store.Hasty
-		if share.To != 0 {
-			c.Stream.Parts = parts
-			size := duly.Buckets / parts
-			c.Cells = []app.CellConfig{{Name: "x", Store: c.Store, Parts: []int{share.From / size, share.To/size - 1}}}
-			var err error
-			if c, err = c.Cell("x"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		a, err := app.New(t.Context(), c, app.Options{Create: true, Clock: clock})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { a.Close() })
+	for _, share := range shares {
+		a := instance(t, filepath.Join(t.TempDir(), "cell.db")+store.Hasty, share, clock)
 		leave, err := a.Join(t.Context(), "test")
 		if err != nil {
 			t.Fatal(err)
@@ -65,6 +48,30 @@ func cells(t *testing.T, clock func() time.Time, shares ...engine.Share) []*app.
 		out = append(out, a)
 	}
 	return out
+}
+
+// instance opens a store, which has a share of the buckets; nobody has leased them.
+func instance(t *testing.T, dsn string, share engine.Share, clock func() time.Time) *app.App {
+	t.Helper()
+	c := app.Default()
+	c.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &rough}}
+	c.Node.Lease = app.Duration(time.Minute) // a busy machine must not cost the lease
+	c.Store = dsn
+	var err error
+	if share.To != 0 {
+		c.Stream.Parts = parts
+		size := duly.Buckets / parts
+		c.Cells = []app.CellConfig{{Name: "x", Store: c.Store, Parts: []int{share.From / size, share.To/size - 1}}}
+		if c, err = c.Cell("x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := app.New(t.Context(), c, app.Options{Create: true, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	return a
 }
 
 func engines(apps []*app.App) []*engine.Engine {
@@ -126,74 +133,6 @@ func contacts(t *testing.T, apps []*app.App) map[duly.ContactID]row {
 		}
 	}
 	return out
-}
-
-// The same book, payments and days through the log into two cells end as in one store: the same contacts, ids, states and reasons.
-func TestCellsAsOneStore(t *testing.T) {
-	t.Parallel()
-	start := civil.On(2026, 3, 2)
-	days := 4
-	still := func() time.Time { return time.Time{} }
-	run := func(apps []*app.App, apply func(ctx context.Context, now time.Time, facts []duly.Fact) (engine.Applied, error)) {
-		loc := apps[0].Location
-		o := sim.Options{Seed: 7, Borrowers: 250, Start: start, Days: days, Location: loc}
-		w, err := sim.NewBook(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		events := w.Events(o)
-		next := 0
-		for d := range days {
-			for _, hour := range []int{1, 8, 9, 10, 12, 14, 16, 18, 20, 22} {
-				now := start.Add(d).At(civil.Clock(hour*60), loc).UTC()
-				var facts []duly.Fact
-				if d == 0 && hour == 1 {
-					facts = w.Facts()
-				}
-				for ; next < len(events) && !events[next].At.After(now); next++ {
-					facts = append(facts, events[next].Fact)
-				}
-				if len(facts) > 0 {
-					if _, err := apply(t.Context(), now, facts); err != nil {
-						t.Fatal(err)
-					}
-				}
-				for _, a := range apps {
-					if err := a.Engine.FeedThrough(t.Context(), now, engine.FeedPayments, now); err != nil {
-						t.Fatal(err)
-					}
-					for more := true; more; {
-						r, err := a.Engine.Step(t.Context(), now)
-						if err != nil {
-							t.Fatal(err)
-						}
-						more = r.More
-					}
-				}
-			}
-		}
-	}
-	one := cells(t, still, engine.Share{})
-	run(one, func(ctx context.Context, now time.Time, facts []duly.Fact) (engine.Applied, error) {
-		return one[0].Engine.Apply(ctx, now, "sim", facts)
-	})
-	two := cells(t, still, stream.ShareOf(parts, 0, 2), stream.ShareOf(parts, 3, parts-1))
-	_, pub := open(t, two)
-	run(two, func(ctx context.Context, now time.Time, facts []duly.Fact) (engine.Applied, error) {
-		return pub.Apply(ctx, now, "sim", facts)
-	})
-	want, got := contacts(t, one), contacts(t, two)
-	if len(want) < 200 {
-		t.Fatalf("only %d contacts: the run tests nothing", len(want))
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("two cells (+) differ from one store (-):\n%s", diff)
-	}
-	sent := map[string]int{}
-	for _, r := range got {
-		sent[r.State]++
-	}
-	t.Logf("%d contacts: %v", len(got), sent)
 }
 
 // A command that is delivered again changes nothing and is answered as it was; one that comes late is known too.
