@@ -24,6 +24,7 @@ test: lint unit ## everything: lint, unit, property and conformance tests on SQL
 unit: ## the tests alone; installs PostgreSQL and builds a mail server where they are absent
 	scripts/setup-test
 	DULY_TEST_POSTGRES_REQUIRED=$$(scripts/setup-test required) $(GO) test ./...
+	cd bench && $(GO) test .
 
 lint: ## go vet, staticcheck, gofmt and the floors
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }

@@ -44,6 +44,7 @@ var systems = []struct{ name, title string }{
 	{"duly-sqlite", "Duly, SQLite"},
 	{"duly-postgres", "Duly, PostgreSQL"},
 	{"duly-partitioned", "Duly, PostgreSQL in 16 partitions"},
+	{"duly-cells", "Duly, two PostgreSQL cells behind JetStream"},
 	{"river", "River with a send log, PostgreSQL"},
 }
 

@@ -4,33 +4,43 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// meter measures steps: wall time, CPU time of this process and of a database server.
+// meter measures steps: wall time, CPU time of this process and of database servers.
 type meter struct {
-	postmaster int // the server's first process; 0 for none
-	steps      []step
-	at         time.Time
-	own, other float64
+	postmasters []int // the servers' first processes
+	steps       []step
+	at          time.Time
+	own, other  float64
 }
 
-// newMeter measures with the server behind a DSN of storetest.Start, whose socket lies beside its data.
-func newMeter(dsn string) *meter {
+func newMeter(dsns ...string) *meter {
 	m := &meter{}
-	u, err := url.Parse(dsn)
-	if err != nil || u.Scheme != "postgres" {
-		return m
-	}
-	b, err := os.ReadFile(filepath.Join(u.Query().Get("host"), "data", "postmaster.pid"))
-	if err == nil {
-		first, _, _ := strings.Cut(string(b), "\n")
-		m.postmaster, _ = strconv.Atoi(first)
+	for _, dsn := range dsns {
+		m.watch(dsn)
 	}
 	return m
+}
+
+// watch measures with the server behind a DSN of storetest.Start, whose socket lies beside its data.
+func (m *meter) watch(dsn string) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return
+	}
+	b, err := os.ReadFile(filepath.Join(u.Query().Get("host"), "data", "postmaster.pid"))
+	if err != nil {
+		return
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	if pid, err := strconv.Atoi(first); err == nil {
+		m.postmasters = append(m.postmasters, pid)
+	}
 }
 
 func (m *meter) start() { m.at, m.own, m.other = time.Now(), ownCPU(), m.serverCPU() }
@@ -57,7 +67,7 @@ const ticks = 100
 
 // serverCPU sums the seconds of the server's processes: those that run and, in the first one's account, those that ended.
 func (m *meter) serverCPU() float64 {
-	if m.postmaster == 0 {
+	if len(m.postmasters) == 0 {
 		return 0
 	}
 	all, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -73,9 +83,9 @@ func (m *meter) serverCPU() float64 {
 		number := func(i int) int { n, _ := strconv.Atoi(f[i]); return n }
 		switch {
 		case len(f) < 15:
-		case pid == m.postmaster:
+		case slices.Contains(m.postmasters, pid):
 			sum += number(11) + number(12) + number(13) + number(14)
-		case number(1) == m.postmaster:
+		case slices.Contains(m.postmasters, number(1)):
 			sum += number(11) + number(12)
 		}
 	}

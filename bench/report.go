@@ -117,11 +117,11 @@ func ratios(all, rs []result) (out []float64) {
 	return out
 }
 
-// setup tells what each system does before the dispatch.
+// setup tells what each system does before and after the dispatch.
 func setup(w io.Writer, all []result) {
-	fmt.Fprintf(w, "\n## Before the dispatch\n\nThe same %s contacts, once per case of the tables above.\n\n| | what | rate | CPU-s per 100,000 |\n|---|---|---|---|\n", thousands(all[0].Contacts))
+	fmt.Fprintf(w, "\n## Before and after the dispatch\n\nThe same %s contacts, once per case of the tables above.\n\n| | what | rate | CPU-s per 100,000 |\n|---|---|---|---|\n", thousands(all[0].Contacts))
 	for _, sys := range systems {
-		for _, name := range []string{"import", "plan", "insert"} {
+		for _, name := range []string{"import", "plan", "insert", "receipts", "payments", "explain"} {
 			var rate, cpu []float64
 			unit := ""
 			for _, r := range pick(all, func(r result) bool { return r.System == sys.name }) {

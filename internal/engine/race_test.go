@@ -153,3 +153,19 @@ func counted(t *testing.T, w *world, id duly.BorrowerID) int {
 	}
 	return n
 }
+
+// Where a claim may take one bucket at a time, a book that is spread thinly over many of them is sent whole.
+func TestThinBuckets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Open(t, storetest.Partitioned))
+	const people = 150 // more buckets than a number has bits: the size of a claim is doubled while buckets hold little
+	var facts []duly.Fact
+	for b := range people {
+		facts = append(facts, person(storetest.InBucket(b, 1)[0])...)
+	}
+	w.apply(w.at(-5, "10:00"), facts...)
+	w.step(w.at(0, "06:00"))
+	if r := w.step(w.at(0, "12:00")); r.Dispatched.Accepted != people || w.car.count() != people {
+		t.Errorf("got %d accepted and %d at the carrier, want %d", r.Dispatched.Accepted, w.car.count(), people)
+	}
+}
