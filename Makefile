@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes crash-stream verify soak fuzz fmt clean
+.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes crash-stream verify soak soak-serve fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -59,6 +59,9 @@ crash-stream: ## three servers over two PostgreSQL behind a log of three, 30,000
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m
+
+soak-serve: ## an hour at 500 new people a second, with a carrier that fails in many ways: memory, goroutines and queue must stay flat
+	$(GO) run ./internal/sim/crashtest -soak 1h -rate 500
 
 fuzz: ## every fuzz target for FUZZTIME each
 	scripts/fuzz $(FUZZTIME)

@@ -5,6 +5,7 @@
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
 //	go run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
 //	go run ./internal/sim/crashtest -contacts 30000 -nodes 2 -stream -for 90s
+//	go run ./internal/sim/crashtest -soak 1h -rate 500
 //
 // The carrier is a webhook to a sink in this process that counts by Duly's own attempt id. It exits with status 1 unless
 // every contact either reached the sink exactly once or is in doubt, and every contact in doubt was one whose answer the
@@ -44,10 +45,19 @@ func main() {
 	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
 	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
 	cells := flag.Bool("stream", false, "servers over two PostgreSQL behind a log of three: workers, the log's leader and a cell are killed, a worker is paused")
+	soaks := flag.Duration("soak", 0, "so long at a steady rate of new people, with a carrier that fails in many ways; nothing is killed")
+	rate := flag.Int("rate", 500, "new people a second, with -soak")
 	if serveLog() {
 		return
 	}
 	flag.Parse()
+	if *soaks > 0 {
+		if err := runSoak(soakOptions{*soaks, *rate, *postgres, *seed, 20 * time.Second, os.Stdout}); err != nil {
+			fmt.Fprintln(os.Stderr, "crashtest:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *cells {
 		o := nodesOptions{contacts: *contacts, nodes: max(*nodes, 2), lasts: *lasts, lease: *lease, seed: *seed, out: os.Stdout}
 		if err := runStream(o); err != nil {

@@ -32,6 +32,15 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// A server to which new people become known every second, with a carrier that refuses, hangs, is slow, and tells receipts late, twice
+// and of strangers: nobody is lost or reminded twice, and everybody who was reached is on record so. `make soak-serve` is the long run.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	if err := runSoak(soakOptions{lasts: 8 * time.Second, rate: 40, seed: 1, receipts: 3 * time.Second, out: t.Output()}); err != nil {
+		t.Error(err)
+	}
+}
+
 // Three servers over one PostgreSQL, of which one is killed every other second and one is paused: nobody is lost, nobody is
 // reminded twice, no cap is broken, and no bucket is nobody's for long. `make crash-nodes` is the long run.
 func TestNodes(t *testing.T) {
