@@ -52,7 +52,7 @@ type Options struct {
 	Log        *slog.Logger
 	Partitions int              // of a Postgres store that is yet to be made; see store.CreatePartitioned
 	Create     bool             // make or migrate the store if need be; else an old or missing one is refused
-	Wait       bool             // wait for a database server that does not answer, instead of failing
+	Wait       bool             // for a server: wait for a database that does not answer instead of failing, and not for carriers that are slow
 	Clock      func() time.Time // nil: time.Now; a function that stands still for runs of simulated time
 }
 
@@ -80,15 +80,22 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if deps.Carriers, err = a.carriers(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	var patience time.Duration
+	if o.Wait {
+		patience = carrierPatience
+	}
 	a.Engine, err = engine.New(deps, engine.Config{
 		Location: loc, Lender: c.Lender.Name, LenderKind: c.Lender.Kind, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
-		Lease: time.Duration(c.Lease), Workers: c.Workers, Clock: o.Clock, Law: c.asLender(),
+		Lease: time.Duration(c.Lease), Workers: c.Workers, Patience: patience, Clock: o.Clock, Law: c.asLender(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
+
+// carrierPatience is how long a server waits for answers when nothing else is due. What comes later is stored at the next step.
+const carrierPatience = 300 * time.Millisecond
 
 // Lacking returns the years of holidays that strategies and rules need now or soon, and that nobody has given.
 func (a *App) Lacking(today civil.Date) []civil.Missing { return a.Calendars.Lacking(a.needs, today) }

@@ -67,12 +67,25 @@ func (a *App) run(ctx context.Context, h *api.Handler, served <-chan error, join
 	joined()
 	a.warnCalendars()
 	err := a.loop(ctx, h, out, served)
+	a.drain(ctx)
 	stopped()
 	if left := a.leave(ctx, k); left != nil {
 		a.Log.Warn("the buckets could not be given up; others take them when the lease ends", "error", left)
 	}
 	return err
 }
+
+// drain waits for the answers of carriers, while the lease is still kept.
+func (a *App) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+	defer cancel()
+	if err := a.Engine.Drain(ctx, time.Now().UTC()); err != nil {
+		a.Log.Warn("not every answer of a carrier is stored", "error", err)
+	}
+}
+
+// answerLimit is longer than any carrier's time-out.
+const answerLimit = 11 * time.Minute
 
 // leaveLimit is how long a stop waits for the store to take the buckets back.
 const leaveLimit = 5 * time.Second

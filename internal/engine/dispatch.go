@@ -16,8 +16,8 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// DispatchReport counts what a dispatch did. It closes: Due = Claimed + the sum of Held; Claimed = Accepted + Failed +
-// Retried + InDoubt + Recalled.
+// DispatchReport counts what a dispatch did. It closes: Due = Claimed + the sum of Held; Claimed + Late = Accepted + Failed +
+// Retried + InDoubt + Recalled + Unanswered.
 type DispatchReport struct {
 	Due      int
 	Claimed  int
@@ -30,8 +30,10 @@ type DispatchReport struct {
 	Expired  int // planned contacts whose time had passed
 	Lapsed   int // tries of an earlier run whose lease ended without an answer: now in doubt
 	Unknown  int // reservations of contacts outside Duly whose slot ran out: not known whether they were made
-	Late     int // answers of earlier dispatches that could be stored only now
-	More     bool
+	Late     int // answers of earlier dispatches that came, or could be stored, only now
+	// Unanswered are messages whose carriers have not answered yet: a later report counts them as Late.
+	Unanswered int
+	More       bool
 }
 
 func (r *DispatchReport) add(o DispatchReport) {
@@ -46,6 +48,7 @@ func (r *DispatchReport) add(o DispatchReport) {
 	r.Lapsed += o.Lapsed
 	r.Unknown += o.Unknown
 	r.Late += o.Late
+	r.Unanswered += o.Unanswered
 	r.More = r.More || o.More
 	for k, n := range o.Held {
 		r.hold(k, n)
@@ -85,7 +88,8 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 	if buckets = e.holding.Mine(buckets); err != nil || len(buckets) == 0 {
 		return r, err
 	}
-	p := newPipeline(ctx, e, now)
+	busy := e.stragglers.below(ctx, e.cfg.Workers/2)
+	p := newPipeline(ctx, e, now, max(1, e.cfg.Workers-busy))
 	claimErr := p.claimAll(ctx, buckets, &r)
 	finishErr := p.wait(&r)
 	return r, errors.Join(claimErr, finishErr)
@@ -95,13 +99,16 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 type pipeline struct {
 	e       *Engine
 	now     time.Time
+	workers int
 	jobs    chan job
 	answers chan answer
 	senders sync.WaitGroup
 	storer  sync.WaitGroup
-	under   chan int // how many answers were stored, each time some were
-	way     int      // claimed and not stored; of claimAll alone
-	err     error    // of the storer alone
+	under   chan int      // how many answers were stored, each time some were
+	way     int           // claimed and not stored; of claimAll alone
+	open    atomic.Int64  // handed to the senders, and the storer has no answer of it
+	leave   chan struct{} // closed to have the storer leave what is still to come to the next dispatch
+	err     error         // of the storer alone
 	failed  atomic.Bool
 	report  DispatchReport // of the storer alone
 }
@@ -128,9 +135,12 @@ const (
 	finishLimit = 30 * time.Second
 )
 
-func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
-	p := &pipeline{e: e, now: now, jobs: make(chan job, e.cfg.Workers), answers: make(chan answer, answersMax), under: make(chan int, underMax)}
-	for range e.cfg.Workers {
+func newPipeline(ctx context.Context, e *Engine, now time.Time, workers int) *pipeline {
+	p := &pipeline{
+		e: e, now: now, workers: workers, jobs: make(chan job, workers), answers: make(chan answer, answersMax), under: make(chan int, underMax),
+		leave: make(chan struct{}),
+	}
+	for range workers {
 		p.senders.Go(func() {
 			for j := range p.jobs {
 				p.answers <- e.send(ctx, j, e.fresh(now))
@@ -159,6 +169,7 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
+		p.open.Add(int64(len(jobs)))
 		for _, j := range jobs {
 			p.jobs <- j
 		}
@@ -182,16 +193,36 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 // clear waits until no more contacts are on their way than there are workers. So a process that dies leaves no more in doubt
 // than one claim and the workers, and a payment by another process waits behind no more.
 func (p *pipeline) clear() {
-	for p.way > p.e.cfg.Workers {
+	for p.way > p.workers {
 		p.way -= <-p.under
 	}
 }
 
+// wait returns when every answer is stored; or, where the engine is not that patient, when all that is still to come are answers of
+// carriers that have been asked.
 func (p *pipeline) wait(r *DispatchReport) error {
 	close(p.jobs)
-	p.senders.Wait()
-	close(p.answers)
-	p.storer.Wait()
+	go func() { p.senders.Wait(); close(p.answers) }()
+	stored := make(chan struct{})
+	go func() { p.storer.Wait(); close(stored) }()
+	var out <-chan time.Time // never, where the engine waits for all
+	if p.e.cfg.Patience > 0 {
+		t := time.NewTicker(p.e.cfg.Patience)
+		defer t.Stop()
+		out = t.C
+	}
+	for waiting := true; waiting; {
+		select {
+		case <-stored:
+			waiting = false
+		case <-out:
+			if len(p.jobs) == 0 {
+				close(p.leave)
+				<-stored
+				waiting = false
+			}
+		}
+	}
 	r.add(p.report)
 	return p.err
 }
@@ -228,9 +259,16 @@ func (p *pipeline) store() {
 				flush()
 				return
 			}
+			p.open.Add(-1)
 			if batch = append(batch, a); len(batch) == answersMax {
 				flush()
 			}
+		case <-p.leave:
+			flush()
+			n := int(p.open.Load())
+			p.report.Unanswered = n
+			p.e.adopt(n, p.answers)
+			return
 		case <-timer.C:
 			flush()
 			timer.Reset(answerWait)

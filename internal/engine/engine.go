@@ -61,6 +61,7 @@ type Config struct {
 	FeedMaxAge   time.Duration  // payments older than this stop sending
 	Lease        time.Duration  // a try without an answer after this is in doubt
 	Workers      int            // messages on the way to carriers at one time
+	Patience     time.Duration  // how long a Dispatch with nothing more to claim waits for answers, before it leaves them to the next; 0: for all
 	Law          *rule.Lender   // what rules ask of the lender; nil: nothing is known
 	// Clock tells the time between claiming and sending, for the recheck of a claim that waited. Nil never rechecks,
 	// which is right where time stands still between steps, as in the simulator.
@@ -84,6 +85,7 @@ type Engine struct {
 	rules      *rule.Set // the packs alone: for contacts with persons whom no strategy serves
 	history    int       // days back that the rules count contacts; -1: all that ever were
 	late       lateAnswers
+	stragglers stragglers
 	mu         sync.Mutex // one Step at a time
 }
 

@@ -10,9 +10,9 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// lateAnswers are answers that could not be stored because the store did not answer, and claims of which it is not known
-// whether they were. They wait in memory until it does: what is known of a try must not end in doubt because of a pause.
-// Nothing more is claimed meanwhile, so they are no more than what was on its way.
+// lateAnswers are answers that came after their dispatch had ended or could not be stored because the store did not answer, and
+// claims of which it is not known whether they were. They wait in memory until it does: what is known of a try must not end in doubt
+// because of a pause. Nothing more is claimed while the store is silent, so they are no more than what was on its way.
 type lateAnswers struct {
 	mu   sync.Mutex
 	list []answer
@@ -58,12 +58,11 @@ func (e *Engine) storeLate(ctx context.Context, now time.Time, r *DispatchReport
 		e.late.add(late...)
 		return fmt.Errorf("look for late answers: %w", err)
 	}
-	var seen DispatchReport // they were counted as claimed by an earlier report
-	failed, err := e.finish(ctx, now, open, &seen)
+	failed, err := e.finish(ctx, now, open, r)
 	e.late.add(failed...)
 	if err != nil {
 		return fmt.Errorf("store late answers: %w", err)
 	}
-	r.Late += len(open)
+	r.Late += len(open) - len(failed)
 	return nil
 }

@@ -423,7 +423,12 @@ func (s *soak) judgeFlat() error {
 	middle := func(q int, of func(sample) float64) float64 {
 		var v []float64
 		for _, x := range s.samples[q*n/4 : (q+1)*n/4] {
-			v = append(v, of(x))
+			if y := of(x); y > 0 { // nothing went out in some moments
+				v = append(v, y)
+			}
+		}
+		if len(v) == 0 {
+			return 0
 		}
 		slices.Sort(v)
 		return v[len(v)/2]
