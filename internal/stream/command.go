@@ -70,6 +70,10 @@ func blank(k duly.FactKind) duly.Fact {
 		return &duly.Case{}
 	case duly.FactReply:
 		return &duly.Reply{}
+	case duly.FactNotice:
+		return &duly.Notice{}
+	case duly.FactPreference:
+		return &duly.Preference{}
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 
 // Times of a worker.
 const (
-	ackWait   = 10 * time.Second // a command that is not acknowledged is delivered again
-	pullWait  = 2 * time.Second  // one ask for a command
+	ackWait   = 5 * time.Second // a command that is not acknowledged is delivered again
+	pullWait  = 2 * time.Second // one ask for a command
 	idleWait  = 100 * time.Millisecond
 	againWait = 500 * time.Millisecond // after a failure
 	// triesMax is how often a command is tried that fails though its cell answers; then it is given up and whoever told it knows.
@@ -95,18 +95,9 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	defer close(done)
-	go func() { // a command that takes long is not one that was lost
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(ackWait / 3):
-				msg.InProgress()
-			}
-		}
-	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go w.hold(ctx, cancel, msg)
 	at := store.Mark{Log: w.log.made, Seq: int64(meta.Sequence.Stream)}
 	o, err := w.apply(ctx, at, msg.Data())
 	switch code := duly.CodeOf(err); {
@@ -121,7 +112,7 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 		w.tell(msg, o)
 		w.wake()
 		return msg.Ack()
-	case ctx.Err() != nil:
+	case ctx.Err() != nil: // the process stops, or another has the part
 		return msg.Nak()
 	case code == duly.Internal && meta.NumDelivered >= triesMax, code == duly.Invalid:
 		w.log.Config.Log.Error("a command of the log cannot be applied and is given up; tell its facts again once the reason is mended",
@@ -137,6 +128,20 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 		return msg.NakWithDelay(againWait)
 	}
 }
+
+// hold says of a command that takes long that it is not lost, and gives it up once another process may have the part: a cell that
+// hangs for this process alone must not keep its commands from the next.
+func (w *worker) hold(ctx context.Context, giveUp context.CancelCauseFunc, msg jetstream.Msg) {
+	for pause(ctx, ackWait/3); ctx.Err() == nil; pause(ctx, ackWait/3) {
+		if len(w.e.Holding().Mine(w.buckets)) < len(w.buckets) {
+			giveUp(errNotMine)
+			return
+		}
+		msg.InProgress()
+	}
+}
+
+var errNotMine = errors.New("another process has the part")
 
 func (w *worker) apply(ctx context.Context, at store.Mark, data []byte) (outcome, error) {
 	var c command
