@@ -51,6 +51,7 @@ const (
 	reconnect    = 250 * time.Millisecond
 	pingEvery    = 2 * time.Second // a server that is silent for two of them is left for another
 	askLimit     = 5 * time.Second // one request
+	tryLimit     = 2 * time.Second // one try to publish, or to find a consumer: where a leader has died it is not answered
 )
 
 // partsKey is where a stream notes how many parts it has.

@@ -287,7 +287,7 @@ func (p *Publisher) tell(ctx context.Context, part int, c *command) (outcome, er
 	}
 	taken := false
 	for !taken {
-		try, cancel := context.WithTimeout(ctx, askLimit)
+		try, cancel := context.WithTimeout(ctx, tryLimit)
 		// The same id again is the same message: a try whose answer was lost puts it there once.
 		_, err := p.log.js.PublishMsg(try, &nats.Msg{Subject: p.log.subject(part), Data: data, Header: nats.Header{replyHeader: {subject}}}, jetstream.WithMsgID(id))
 		cancel()

@@ -56,7 +56,9 @@ func (w *worker) run(ctx context.Context) {
 		}
 		if err := w.pull(ctx); err != nil && ctx.Err() == nil {
 			w.log.Config.Log.Debug("pull", "part", w.part, "error", err)
-			w.consumer = nil
+			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted) {
+				w.consumer = nil // otherwise it is still there: only its leader may have died
+			}
 			pause(ctx, againWait)
 		}
 	}
@@ -65,7 +67,7 @@ func (w *worker) run(ctx context.Context) {
 // pull takes the next command, if one comes, and applies it.
 func (w *worker) pull(ctx context.Context) error {
 	if w.consumer == nil {
-		limited, cancel := context.WithTimeout(ctx, askLimit)
+		limited, cancel := context.WithTimeout(ctx, tryLimit)
 		defer cancel()
 		var err error
 		w.consumer, err = w.log.s.CreateOrUpdateConsumer(limited, jetstream.ConsumerConfig{

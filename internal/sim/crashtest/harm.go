@@ -46,6 +46,10 @@ func (f *streamRun) harmStream() error {
 			if err := wait(f.well); err != nil {
 				return fmt.Errorf("the servers do not become well again: %w", err)
 			}
+			fmt.Fprintf(f.out, "%6.1f s  everybody is well\n", time.Since(f.began).Seconds())
+			if err := f.busy(); err != nil {
+				return fmt.Errorf("nothing is sent though everybody is well: %w", err)
+			}
 			if err := harm(); err != nil {
 				return err
 			}
@@ -59,7 +63,9 @@ func (f *streamRun) healed(h harm, began time.Time, cells ...int) error {
 	if err := f.newcomers(cells...); err != nil {
 		return fmt.Errorf("after %s: %w", h, err)
 	}
-	f.heals[h] = append(f.heals[h], time.Since(began))
+	took := time.Since(began)
+	f.heals[h] = append(f.heals[h], took)
+	fmt.Fprintf(f.out, "%6.1f s  %s, with %d at the sink by then; newcomers written to after %.1f s\n", time.Since(f.began).Seconds(), h, f.sink.total(), took.Seconds())
 	return nil
 }
 
@@ -173,6 +179,33 @@ func (f *streamRun) answered(cell int, from, to time.Time) (n int) {
 	return n
 }
 
+// feed tells a cell of newcomers all the time, so that whatever is harmed has something in hand.
+func (f *streamRun) feed(ctx context.Context, cell int) error {
+	for ctx.Err() == nil {
+		_, events := f.invent(cell, fedMax)
+		if err := f.tell("/v1/events", events, nil); err != nil { // told to the end, for everybody who is counted must be known
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(feedEvery):
+		}
+	}
+	return nil
+}
+
+// How many persons a cell is fed with, and how often.
+const (
+	fedMax    = 10
+	feedEvery = 250 * time.Millisecond
+)
+
+// busy waits until messages come to the sink.
+func (f *streamRun) busy() error {
+	from := f.sink.total()
+	return wait(func() (bool, error) { return f.sink.total() > from+fedMax, nil })
+}
+
 // newcomersMax is how many persons are told of at one time.
 const newcomersMax = 20
 
@@ -181,7 +214,7 @@ func (f *streamRun) newcomers(cells ...int) error {
 	errs := make([]error, len(cells))
 	var told sync.WaitGroup
 	for i, cell := range cells {
-		ids, events := f.invent(cell)
+		ids, events := f.invent(cell, newcomersMax)
 		told.Go(func() {
 			if errs[i] = f.tell("/v1/events", events, nil); errs[i] != nil {
 				return
@@ -196,14 +229,16 @@ func (f *streamRun) newcomers(cells ...int) error {
 }
 
 // invent makes persons of a cell, and returns the contacts that they are to get and the events that tell of them.
-func (f *streamRun) invent(cell int) (contacts []duly.ContactID, events string) {
+func (f *streamRun) invent(cell, many int) (contacts []duly.ContactID, events string) {
 	loc, err := time.LoadLocation(f.zone)
 	if err != nil {
 		panic("invent: " + err.Error())
 	}
 	today := civil.In(time.Now(), loc)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var b strings.Builder
-	for ; len(contacts) < newcomersMax; f.next++ {
+	for ; len(contacts) < many; f.next++ {
 		id := duly.BorrowerID(fmt.Sprintf("B%06d", f.next))
 		if f.cellOf(id) != cell {
 			continue

@@ -82,6 +82,8 @@ func (n *logNode) kill() error {
 const (
 	logParts = 16
 	cellsMax = 2
+	// sinkDelay is how long a message takes the sink: long enough that something is always on its way.
+	sinkDelay = 300 * time.Millisecond
 	// pauseFor is how long a worker is paused: longer than its lease, shorter than that of what it had in hand.
 	pauseFor = 12 * time.Second
 )
@@ -98,6 +100,7 @@ type streamRun struct {
 	next    int // number of the next newcomer
 	heals   map[harm][]time.Duration
 	outages []outage
+	began   time.Time // of the harm
 }
 
 // runStream runs a fleet over two cells behind a log and judges it.
@@ -131,8 +134,8 @@ func runStream(o nodesOptions) error {
 		dir: dir, contacts: o.contacts, sink: newSink(), rand: rand.New(rand.NewPCG(o.seed, 2)), second: 10, celled: true,
 		options: f.configure(), lease: 2 * pauseFor,
 	}
-	f.sink.delay = time.Duration(int64(o.lasts) * int64(o.nodes*workers*cellsMax) / int64(o.contacts))
-	fmt.Fprintf(o.out, "seed %d, a message takes the sink %s\n", o.seed, f.sink.delay.Round(time.Millisecond))
+	f.sink.delay = sinkDelay
+	fmt.Fprintf(o.out, "seed %d, a message takes the sink %s\n", o.seed, f.sink.delay)
 	if err := f.write(); err != nil {
 		return err
 	}
@@ -242,14 +245,22 @@ func (f *streamRun) liveStream() error {
 	for i := range payersMax {
 		payers.Go(func() { f.payAs(ctx, i) })
 	}
-	began = time.Now()
+	feeding, fed := context.WithCancel(ctx)
+	var feeders sync.WaitGroup
+	fedErrs := make([]error, cellsMax)
+	for cell := range cellsMax {
+		feeders.Go(func() { fedErrs[cell] = f.feed(feeding, cell) })
+	}
+	f.began = time.Now()
 	err := f.harmStream()
-	if err == nil {
+	fed()
+	feeders.Wait()
+	if err = errors.Join(append(fedErrs, err)...); err == nil {
 		err = f.rest()
 	}
 	cancel()
 	payers.Wait()
-	fmt.Fprintf(f.out, "%d kill -9 and %d pauses; %d at the sink, all done after %.0f s\n", f.kills, f.pauses, f.sink.total(), time.Since(began).Seconds())
+	fmt.Fprintf(f.out, "%d kill -9 and %d pauses; %d at the sink, all done after %.0f s\n", f.kills, f.pauses, f.sink.total(), time.Since(f.began).Seconds())
 	if err == nil {
 		err = f.resolve()
 	}
@@ -258,6 +269,7 @@ func (f *streamRun) liveStream() error {
 
 // well reports whether every server says so, and has all buckets of all cells shared out.
 func (f *streamRun) well() (bool, error) {
+	time.Sleep(100 * time.Millisecond) // to ask is work for them
 	for _, s := range f.servers {
 		res, err := http.Get("http://" + s.addr + "/healthz")
 		if err != nil {
