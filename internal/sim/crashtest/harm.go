@@ -101,23 +101,17 @@ func (f *streamRun) killLeader() error {
 	if err != nil {
 		return err
 	}
-	for _, n := range f.log {
-		if n.o.Name != name {
-			continue
-		}
-		began := time.Now()
-		if err := n.kill(); err != nil {
-			return err
-		}
-		err := f.healed(killedLeader, began, 0, 1) // by the two that are left
-		return errors.Join(err, n.start())
+	began := time.Now()
+	if err := f.log.Kill(name); err != nil {
+		return err
 	}
-	return fmt.Errorf("the log's leader %q is none of its servers", name)
+	err = f.healed(killedLeader, began, 0, 1) // by the two that are left
+	return errors.Join(err, f.log.Start(name))
 }
 
 // leader waits until the stream has one.
 func (f *streamRun) leader() (name string, err error) {
-	conn, err := nats.Connect(f.urls)
+	conn, err := nats.Connect(strings.Join(f.log.URLs(), ","))
 	if err != nil {
 		return "", err
 	}

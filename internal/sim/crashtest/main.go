@@ -33,6 +33,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/store/storetest"
+	"github.com/dulyhq/duly/internal/stream/local"
 )
 
 func main() {
@@ -45,7 +46,7 @@ func main() {
 	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
 	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
 	cells := flag.Bool("stream", false, "servers over two PostgreSQL behind a log of three: workers, the log's leader and a cell are killed, a worker is paused")
-	if serveLog() {
+	if local.Child() {
 		return
 	}
 	flag.Parse()

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/dulyhq/duly/internal/store/storetest"
+	"github.com/dulyhq/duly/internal/stream/local"
 )
 
 func TestMain(m *testing.M) {
-	if serveLog() { // this process was started as one of the log's servers
+	if local.Child() { // this process was started as one of the log's servers
 		return
 	}
 	storetest.Main(m)

@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,57 +25,6 @@ import (
 	"github.com/dulyhq/duly/internal/stream/local"
 )
 
-// logEnv makes this program one server of a log: it holds local.Options as JSON.
-const logEnv = "DULY_CRASHTEST_LOG"
-
-// serveLog runs a server of a log if this process was started as one, until its input ends: so it ends with its parent.
-func serveLog() bool {
-	text := os.Getenv(logEnv)
-	if text == "" {
-		return false
-	}
-	var o local.Options
-	err := json.Unmarshal([]byte(text), &o)
-	if err == nil {
-		_, err = local.Start(o)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "log:", err)
-		os.Exit(1)
-	}
-	io.Copy(io.Discard, os.Stdin)
-	return true
-}
-
-// logNode is one server of the log.
-type logNode struct {
-	o     local.Options
-	cmd   *exec.Cmd
-	leash io.Closer
-}
-
-func (n *logNode) start() error {
-	text, err := json.Marshal(n.o)
-	if err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	n.cmd = exec.Command(self)
-	n.cmd.Env = append(os.Environ(), logEnv+"="+string(text))
-	n.cmd.Stderr = os.Stderr
-	if n.leash, err = n.cmd.StdinPipe(); err != nil {
-		return err
-	}
-	return n.cmd.Start()
-}
-
-func (n *logNode) kill() error {
-	return errors.Join(n.cmd.Process.Kill(), ignoreKilled(n.cmd.Wait()))
-}
-
 const (
 	logParts = 16
 	cellsMax = 2
@@ -93,8 +39,7 @@ func cellName(i int) string { return string(rune('a' + i)) }
 // streamRun is a fleet over cells behind a log.
 type streamRun struct {
 	fleet
-	log     []*logNode
-	urls    string
+	log     *local.Cluster
 	cells   []*storetest.Server
 	zone    string
 	next    int // number of the next newcomer
@@ -122,14 +67,10 @@ func runStream(o nodesOptions) error {
 		defer s.Stop()
 		f.cells = append(f.cells, s)
 	}
-	if err := f.startLog(dir); err != nil {
+	if f.log, err = local.StartCluster(dir, 3); err != nil {
 		return err
 	}
-	defer func() {
-		for _, n := range f.log {
-			n.kill()
-		}
-	}()
+	defer f.log.Stop()
 	f.world = world{
 		dir: dir, contacts: o.contacts, sink: newSink(), rand: rand.New(rand.NewPCG(o.seed, 2)), second: 10, celled: true,
 		options: f.configure(), lease: 2 * pauseFor,
@@ -181,40 +122,9 @@ func (f *streamRun) logs() error {
 	return nil
 }
 
-// startLog starts three servers of a log.
-func (f *streamRun) startLog(dir string) error {
-	var ports []int
-	for range 6 {
-		addr, err := freeAddr()
-		if err != nil {
-			return err
-		}
-		_, port, err := net.SplitHostPort(addr)
-		if err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(port)
-		if err != nil {
-			return err
-		}
-		ports = append(ports, n)
-	}
-	var urls []string
-	for i := range 3 {
-		n := &logNode{o: local.Options{Dir: filepath.Join(dir, fmt.Sprintf("log%d", i)), Name: fmt.Sprintf("n%d", i), Port: ports[i], Cluster: ports[3+i], Peers: ports[3:]}}
-		if err := n.start(); err != nil {
-			return err
-		}
-		f.log = append(f.log, n)
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
-	}
-	f.urls = strings.Join(urls, ",")
-	return nil
-}
-
 func (f *streamRun) configure() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "node: {lease: %s}\nstream: {urls: ['%s'], parts: %d, replicas: 3}\ncells:\n", f.nodesOptions.lease, strings.ReplaceAll(f.urls, ",", "', '"), logParts)
+	fmt.Fprintf(&b, "node: {lease: %s}\nstream: {urls: ['%s'], parts: %d, replicas: 3}\ncells:\n", f.nodesOptions.lease, strings.Join(f.log.URLs(), "', '"), logParts)
 	each := logParts / cellsMax
 	for i, c := range f.cells {
 		fmt.Fprintf(&b, "  - {name: %s, store: \"%s\", parts: [%d, %d]}\n", cellName(i), c.DSN(), i*each, (i+1)*each-1)
