@@ -117,7 +117,7 @@ func (p *Publisher) apply(ctx context.Context, now time.Time, actor string, fact
 		return out, err
 	}
 	outcomes, err := p.publish(ctx, len(pieces), func(i int) (int, command) {
-		return pieces[i].part, command{At: now, Actor: actor, Bulk: whole, Facts: pieces[i].facts}
+		return pieces[i].part, command{At: now, Actor: actor, Bulk: whole, facts: pieces[i].facts}
 	})
 	if err != nil {
 		return out, err
@@ -230,10 +230,8 @@ func (p *Publisher) trace(ctx context.Context, rc *duly.Receipt) ([]int, error) 
 	return first, away
 }
 
-// publishers is how many parts a call publishes to at one time.
-const publishers = 64
-
-// publish publishes commands, those of one part in their order, and waits until all have taken effect.
+// publish publishes commands, those of one part in their order, and waits until all have taken effect. No part waits for another,
+// whose cell may be away.
 func (p *Publisher) publish(ctx context.Context, n int, of func(int) (part int, c command)) ([]outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Patience, errPatience)
 	defer cancel()
@@ -246,12 +244,9 @@ func (p *Publisher) publish(ctx context.Context, n int, of func(int) (part int, 
 		cmds[i] = c
 		queues[part] = append(queues[part], i)
 	}
-	turn := make(chan struct{}, publishers)
 	var wg sync.WaitGroup
 	for part, queue := range queues {
 		wg.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
 			for _, i := range queue { // one after the other: what is refused must not be overtaken
 				if out[i], errs[i] = p.tell(ctx, part, &cmds[i]); errs[i] != nil {
 					return
@@ -281,7 +276,7 @@ func (p *Publisher) tell(ctx context.Context, part int, c *command) (outcome, er
 		delete(p.waiting, subject)
 		p.mu.Unlock()
 	}()
-	data, err := json.Marshal(c)
+	data, err := c.encode()
 	if err != nil {
 		return outcome{}, err
 	}

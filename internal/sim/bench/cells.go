@@ -133,7 +133,7 @@ func (c *cellsBench) payments(ctx context.Context, _ string) error {
 		name           string
 		calls, callers int
 		each           int
-	}{{"payments, one a call", 4000, 64, 1}, {"payments, 500 a call", 80, 4, 500}} {
+	}{{"payments, one a call", 2000, 64, 1}, {"payments, 500 a call", 20, 4, 500}} {
 		var next atomic.Int64
 		errs := make([]error, way.callers)
 		var callers sync.WaitGroup
