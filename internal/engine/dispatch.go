@@ -100,6 +100,8 @@ type pipeline struct {
 	e       *Engine
 	now     time.Time
 	workers int
+	began   time.Time
+	gains   int // of the holding, when it began
 	jobs    chan job
 	answers chan answer
 	senders sync.WaitGroup
@@ -124,6 +126,9 @@ type answer struct {
 // underMax is more than the batches of answers that one Dispatch can store, so that telling of one never waits.
 const underMax = dispatchMax + 2*claimMax
 
+// dispatchFor is how long one Dispatch claims.
+const dispatchFor = 10 * time.Second
+
 // claimBucketsMin is from how many buckets the first claim is made.
 const claimBucketsMin = 8
 
@@ -137,8 +142,8 @@ const (
 
 func newPipeline(ctx context.Context, e *Engine, now time.Time, workers int) *pipeline {
 	p := &pipeline{
-		e: e, now: now, workers: workers, jobs: make(chan job, workers), answers: make(chan answer, answersMax), under: make(chan int, underMax),
-		leave: make(chan struct{}),
+		e: e, now: now, workers: workers, began: e.fresh(now), gains: e.holding.gains(), jobs: make(chan job, workers),
+		answers: make(chan answer, answersMax), under: make(chan int, underMax), leave: make(chan struct{}),
 	}
 	for range workers {
 		p.senders.Go(func() {
@@ -154,8 +159,8 @@ func newPipeline(ctx context.Context, e *Engine, now time.Time, workers int) *pi
 func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchReport) error {
 	sent, size := 0, claimBucketsMin
 	for len(buckets) > 0 {
-		// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored.
-		if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax {
+		// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored, nor once a step should look anew.
+		if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax || p.outdated() {
 			r.More = true
 			return nil
 		}
@@ -188,6 +193,12 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		r.add(got)
 	}
 	return nil
+}
+
+// outdated reports whether there is more to look at than the buckets that this dispatch began with: some of a node that is gone have
+// come in, or it has lasted so long with a slow carrier that facts and receipts wait.
+func (p *pipeline) outdated() bool {
+	return p.e.holding.gains() != p.gains || p.e.fresh(p.now).Sub(p.began) > dispatchFor
 }
 
 // clear waits until no more contacts are on their way than there are workers. So a process that dies leaves no more in doubt
