@@ -152,8 +152,12 @@ func (e *Engine) ForgetAll(ctx context.Context, now time.Time, dry bool) (Forget
 			return r, err
 		}
 	}
-	for b := range duly.Buckets {
-		if !e.holding.Share().Has(b) || !dry && len(e.holding.Mine([]int{b})) == 0 {
+	peopled, err := e.db.KeepBuckets(ctx, e.Today(now).Add(1))
+	if err != nil {
+		return r, err
+	}
+	for _, b := range peopled {
+		if !dry && len(e.holding.Mine([]int{b})) == 0 {
 			continue
 		}
 		f, err := e.beginForgetting(ctx, now, b)
