@@ -92,7 +92,7 @@ var postgresDialect = dialect{
 	clock:       "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::BIGINT",
 	limit:       answerLimit,
 	// A migration of a large table may take as long as it takes, but does not wait for locks with everyone queued behind it.
-	exclusive:  "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562)",
+	exclusive:  "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562); SET LOCAL lock_timeout = '" + migrateLock + "'",
 	partitions: "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower')",
 	spread: "SELECT (to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL)::int + " + // Citus
 		"(SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower'))",

@@ -55,6 +55,8 @@ type DB struct {
 	clock  string                 // in place of the engine's, in tests
 	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
 
+	migrateTries int // of a migration that others keep from its locks
+
 	partitions int                                   // of each table of people's data, for a store that is yet to be made
 	spread     bool                                  // rows lie in several places by their bucket; see spread.go
 	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
@@ -125,7 +127,7 @@ func isPostgres(dsn string) bool {
 }
 
 func connect(ctx context.Context, dsn string) (*DB, error) {
-	db := &DB{}
+	db := &DB{migrateTries: migrateTries}
 	var err error
 	if isPostgres(dsn) {
 		err = db.connectPostgres(dsn)
