@@ -142,6 +142,8 @@ func postgresCause(err error) (string, duly.Code, bool) {
 		return "the database server took too long", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "57P") || e.Code == "25P03":
 		return "the connection to the database server was lost", duly.Unavailable, true
+	case e.Code == "53100":
+		return "the disk of the database server is full", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "53"):
 		return "the database server is out of resources", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "28") || e.Code == "3D000" || e.Code == "42501":

@@ -19,6 +19,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // registers "sqlite", for migrations
@@ -61,6 +62,7 @@ type DB struct {
 	spread     bool                                  // rows lie in several places by their bucket; see spread.go
 	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
 
+	pages atomic.Int64 // of a SQLite file that must not grow; see LimitPages
 	texts sync.Map // statements that are made of others; see made
 }
 
