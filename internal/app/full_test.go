@@ -77,7 +77,9 @@ func TestDiskFull(t *testing.T) {
 			if err := disk.fill(); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "the line in the log", func() bool { return log.count(`msg="the store does not answer: sending pauses until it does" error=`) == 1 })
+			until(t, "the line in the log", func() bool {
+				return log.count(`msg="the store does not answer: sending pauses until it does" error=`) == 1
+			})
 			before := int64(-1)
 			until(t, "an end of what was on its way", func() bool { // no more in several ticks
 				n := sink.n.Load()

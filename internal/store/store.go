@@ -63,7 +63,7 @@ type DB struct {
 	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
 
 	pages atomic.Int64 // of a SQLite file that must not grow; see LimitPages
-	texts sync.Map // statements that are made of others; see made
+	texts sync.Map     // statements that are made of others; see made
 }
 
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose

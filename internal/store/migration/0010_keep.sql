@@ -16,18 +16,18 @@ CREATE TABLE kept_back (
   PRIMARY KEY (bucket, borrower_id)
 ) WITHOUT ROWID;
 
--- Of Postgres alone. Rows that change leave room on their page, so that the next version of a row lies beside it and, where no
--- indexed column changed, no index is written. The tables of the queue are vacuumed while what is dead in them is still a
--- small part; those of few rows after some thousand changes.
-ALTER TABLE bucket SET (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 4000);
-ALTER TABLE bucket_lease SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 4000);
-ALTER TABLE stream_mark SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 4000);
-ALTER TABLE node SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-ALTER TABLE dirty SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000);
+-- Of Postgres alone. A nightly import writes every row of the book anew, if only its version, and a bucket's row is written by
+-- each transaction: they leave room on their pages, so that the next version of a row lies beside it and no index is written.
+-- Not contacts, attempts and receipts: what changes in them is what their indexes of the queue are made of, so room would be
+-- lost. They are vacuumed while what is dead in them is still a small part of a long history.
+ALTER TABLE bucket SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE bucket_lease SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE stream_mark SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE dirty SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE borrower SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 ALTER TABLE contact_point SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 ALTER TABLE loan SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
 ALTER TABLE installment SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
-ALTER TABLE contact SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
-ALTER TABLE attempt SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
-ALTER TABLE receipt SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE contact SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE attempt SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE receipt SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
