@@ -86,5 +86,8 @@ func (t Term) Before(d civil.Date) civil.Date {
 	for t.from(out).After(d) { // a month that lacks the day ends on its last one
 		out = out.Add(-1)
 	}
+	for !t.from(out.Add(1)).After(d) {
+		out = out.Add(1)
+	}
 	return out
 }
