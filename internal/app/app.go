@@ -86,7 +86,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	}
 	a.Engine, err = engine.New(deps, engine.Config{
 		Location: loc, Lender: c.Lender.Name, LenderKind: c.Lender.Kind, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
-		Lease: time.Duration(c.Lease), Workers: c.Workers, Patience: patience, Clock: o.Clock, Law: c.asLender(),
+		Lease: time.Duration(c.Lease), Workers: c.Workers, Patience: patience, Clock: o.Clock, Law: c.asLender(), Keep: c.terms(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -171,6 +171,15 @@ func (c *Config) asLender() *rule.Lender {
 		l.Senders[ch] = rule.Identity{Number: s.Number, Hidden: s.Hidden, Templates: s.Templates}
 	}
 	return l
+}
+
+// terms is for how long records are kept.
+func (c *Config) terms() map[engine.Record]rule.Term {
+	out := make(map[engine.Record]rule.Term, len(c.Keep))
+	for r, t := range c.Keep {
+		out[r] = rule.Term(t)
+	}
+	return out
 }
 
 // Law loads the rule packs that are configured, with the rules turned on that are.

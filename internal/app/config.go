@@ -46,6 +46,7 @@ type Config struct {
 	Lease      Duration                      `yaml:"lease"`        // a try without an answer after this is in doubt
 	Tick       Duration                      `yaml:"tick"`         // how often `duly serve` steps
 	Workers    int                           `yaml:"workers"`      // messages on the way to carriers at one time
+	Keep       map[engine.Record]Term        `yaml:"keep"`         // for how long records are kept, by kind; those not named for ever
 	Node       NodeConfig                    `yaml:"node"`         // of this process among others over the store
 	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
 	Stream     StreamConfig                  `yaml:"stream"`       // the log of commands, where several cells take the place of store
@@ -105,6 +106,28 @@ func (d *Duration) UnmarshalYAML(n ast.Node) error {
 
 // MarshalText writes a duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Term is a rule.Term written as rules write it: P1830D, P60M, P5Y.
+type Term rule.Term
+
+// UnmarshalYAML reads a term, and says where it is none.
+func (t *Term) UnmarshalYAML(n ast.Node) error {
+	var text string
+	var v rule.Term
+	err := yaml.NodeToValue(n, &text)
+	if err == nil {
+		v, err = rule.ParseTerm(text)
+	}
+	if err != nil {
+		at := n.GetToken().Position
+		return duly.Errorf(duly.Invalid, "not a term").WithHint("write it as P1830D, P60M or P5Y").At(duly.Place{Line: at.Line, Column: at.Column})
+	}
+	*t = Term(v)
+	return nil
+}
+
+// MarshalText writes a term.
+func (t Term) MarshalText() ([]byte, error) { return rule.Term(t).MarshalText() }
 
 // Limits of what may be configured.
 const (
@@ -295,6 +318,11 @@ func (c *Config) check(path string) error {
 	c.checkCells(bad)
 	if c.APIToken == "" && !loopback(c.Listen) {
 		bad("api_token", "needed where listen is not a loopback address")
+	}
+	for _, r := range slices.Sorted(maps.Keys(c.Keep)) {
+		if !slices.Contains(engine.Records(), r) {
+			bad("keep."+string(r), "no kind of record; those that are kept for a term are %v", engine.Records())
+		}
 	}
 	for _, ch := range slices.Sorted(maps.Keys(c.Senders)) {
 		if !ch.Known() {

@@ -73,6 +73,8 @@ func TestConfigErrors(t *testing.T) {
 		{"no time zone", "lender: {timezone: Shanghai}\n", 0, []string{"lender.timezone"}, "IANA"},
 		{"no workers", "workers: 0\n", 0, []string{"workers"}, "4096"},
 		{"no sort of lender", "lender: {kind: pawnbroker}\n", 0, []string{"lender.kind"}, "consumer_finance"},
+		{"a kind of record that is none", "keep: {audit: P5Y}\n", 0, []string{"keep.audit"}, "outcomes contacts"},
+		{"a term that is none", "keep: {contacts: 5 years}\n", 1, nil, "not a term"},
 		{"all at once", "workers: 5000\nlease: -1s\nlender: {name: \"\", timezone: \"\"}\ncarriers:\n  b: {}\n  a: {}\n", 0,
 			[]string{"lender.timezone", "lender.name", "workers", "lease", "carriers.a", "carriers.b"}, ""},
 	}

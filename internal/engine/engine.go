@@ -54,15 +54,16 @@ type Deps struct {
 
 // Config is how an Engine behaves.
 type Config struct {
-	Location     *time.Location // of the lender's calendar: when a day begins
-	Lender       string         // as borrowers know it: signature of messages
-	LenderKind   string         // by the table of inputs of package rule: whose duties it has; "" is not known
-	ServicePhone string         // where borrowers get help
-	FeedMaxAge   time.Duration  // payments older than this stop sending
-	Lease        time.Duration  // a try without an answer after this is in doubt
-	Workers      int            // messages on the way to carriers at one time
-	Patience     time.Duration  // how long a Dispatch with nothing more to claim waits for answers, before it leaves them to the next; 0: for all
-	Law          *rule.Lender   // what rules ask of the lender; nil: nothing is known
+	Location     *time.Location       // of the lender's calendar: when a day begins
+	Lender       string               // as borrowers know it: signature of messages
+	LenderKind   string               // by the table of inputs of package rule: whose duties it has; "" is not known
+	ServicePhone string               // where borrowers get help
+	FeedMaxAge   time.Duration        // payments older than this stop sending
+	Lease        time.Duration        // a try without an answer after this is in doubt
+	Workers      int                  // messages on the way to carriers at one time
+	Patience     time.Duration        // how long a Dispatch with nothing more to claim waits for answers, before it leaves them to the next; 0: for all
+	Law          *rule.Lender         // what rules ask of the lender; nil: nothing is known
+	Keep         map[Record]rule.Term // for how long records are kept; those without a term for ever
 	// Clock tells the time between claiming and sending, for the recheck of a claim that waited. Nil never rechecks,
 	// which is right where time stands still between steps, as in the simulator.
 	Clock func() time.Time
@@ -86,6 +87,8 @@ type Engine struct {
 	history    int       // days back that the rules count contacts; -1: all that ever were
 	late       lateAnswers
 	stragglers stragglers
+	legs       []leg // of forgetting: none where everything is kept
+	forgetting forgetState
 	mu         sync.Mutex // one Step at a time
 }
 
@@ -127,20 +130,19 @@ func New(d Deps, c Config) (*Engine, error) {
 	if len(e.strategies) == 0 {
 		return nil, duly.Errorf(duly.Usage, "no strategy is given").WithHint("name one in the configuration under strategies")
 	}
+	if err := e.setKeep(); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
 // depth is how many days back contacts must be read so that no rule counts too few; -1 for all that ever were.
 func (e *Engine) depth() int {
-	days, ever := e.rules.HistoryDays()
-	for i := range e.strategies {
-		d, all := e.strategies[i].rules.HistoryDays()
-		days, ever = max(days, d), ever || all
-	}
-	if ever {
+	h := e.furthest()
+	if h.Ever {
 		return -1
 	}
-	return max(days, historyDays)
+	return max(h.Days, historyDays)
 }
 
 // since is how far back of an instant persons are read: contacts and touches as far as the rules count, the rest for the
@@ -185,11 +187,12 @@ type Report struct {
 	Dispatched DispatchReport
 	Received   ReceiveReport
 	Measured   int
+	Forgotten  ForgetReport
 	More       bool // there is more to do at this very moment: step again
 }
 
 // Step runs the pipe once, for the given instant: what came back is received, what is needed is planned, what is due is
-// sent, what followed is measured. It returns at the first failure of the store; a carrier's failure is not one.
+// sent, what followed is measured; where there was none of that, what need not be kept is removed. It returns at the first failure of the store; a carrier's failure is not one.
 func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -210,7 +213,17 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 		return r, errors.Join(planErr, fmt.Errorf("measure: %w", err))
 	}
 	r.More = r.Dispatched.More || r.Received.More
+	if planErr == nil && r.quiet() {
+		if r.Forgotten, err = e.Forget(ctx, now); err != nil {
+			return r, fmt.Errorf("forget: %w", err)
+		}
+	}
 	return r, planErr
+}
+
+// quiet reports whether there was nothing to do so far.
+func (r *Report) quiet() bool {
+	return !r.More && r.Received.Applied+r.Planned.New+r.Planned.Moved+r.Dispatched.Claimed+r.Measured == 0
 }
 
 // Holding returns what this process may work on; nil is everything.

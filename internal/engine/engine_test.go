@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +67,7 @@ type world struct {
 	car *carrier
 	loc *time.Location
 	h   *engine.Holding // of the engines made next; nil holds everything
+	law []string        // the packs of the engines made next; nil is all
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
@@ -84,10 +86,21 @@ func newWorld(t *testing.T, db *store.DB) *world {
 // engine makes an engine over the world's store, with a strategy and packs beside those that are shipped.
 func (w *world) engine(text string, cfg engine.Config, own ...*rule.Pack) *engine.Engine {
 	w.t.Helper()
+	e, err := w.make(text, cfg, own...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+// make is engine for one that may be refused.
+func (w *world) make(text string, cfg engine.Config, own ...*rule.Pack) (*engine.Engine, error) {
+	w.t.Helper()
 	packs, err := rule.LoadFS(rulepacks.FS)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	packs = slices.DeleteFunc(packs, func(p *rule.Pack) bool { return w.law != nil && !slices.Contains(w.law, p.ID) })
 	words, err := message.LoadFS(templates.FS)
 	if err != nil {
 		w.t.Fatal(err)
@@ -100,14 +113,10 @@ func (w *world) engine(text string, cfg engine.Config, own ...*rule.Pack) *engin
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	e, err := engine.New(engine.Deps{
+	return engine.New(engine.Deps{
 		DB: w.db, Holding: w.h, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
 		Carriers: map[duly.Channel]channel.Sender{duly.ChannelPush: w.car, duly.ChannelSMS: w.car},
 	}, cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return e
 }
 
 // at returns an instant of a day relative to the due day.

@@ -1,8 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ type node struct {
 	e     *engine.Engine
 	k     *engine.Keeper
 	clock time.Time
+	log   bytes.Buffer
 }
 
 const nodeLease = time.Minute
@@ -34,6 +38,7 @@ func (w *world) node(cfg engine.Config) *node {
 			made++
 			return strconv.Itoa(made) + "of" + w.t.Name() + strconv.FormatInt(n.clock.UnixNano(), 36)
 		},
+		Log: slog.New(slog.NewTextHandler(&n.log, nil)),
 	})
 	n.e = w.engine(ladder, cfg)
 	return n
@@ -113,6 +118,9 @@ func TestZombieClaimsNothing(t *testing.T) {
 		w.want(who, "today sms accepted")
 		w.beat(dead) // learns of its end, and joins anew
 		w.beat(heir, dead)
+		if n := strings.Count(dead.log.String(), "this node was ended while it could not be heard; it joins anew"); n != 1 {
+			t.Errorf("the log says %d times that the node was ended, want once:\n%s", n, dead.log.String())
+		}
 		w.run(dead, w.at(0, "12:05"))
 		if w.car.count() != 1 {
 			t.Errorf("got %d messages, want 1", w.car.count())
@@ -193,6 +201,44 @@ func TestHeirWithAnotherClock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two nodes whose clocks are ten minutes apart share the people by the database's clock: neither ends the other, no bucket is
+// both's, and each says once how far its clock is off.
+func TestClocksApart(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		w.apply(w.at(-5, "10:00"), person(who)...)
+		fast, slow := w.node(w.e.Config()), w.node(w.e.Config())
+		fast.clock, slow.clock = fast.clock.Add(5*time.Minute), slow.clock.Add(-5*time.Minute)
+		for range 6 {
+			w.beat(fast, slow)
+			fast.clock, slow.clock = fast.clock.Add(time.Second), slow.clock.Add(time.Second)
+		}
+		a, b := fast.e.Holding().State(), slow.e.Holding().State()
+		if !a.Live || !b.Live || a.Buckets+b.Buckets != duly.Buckets || a.Buckets < 400 || b.Buckets < 400 {
+			t.Errorf("got shares of %d (live %v) and %d (live %v), want a fair share each", a.Buckets, a.Live, b.Buckets, b.Live)
+		}
+		var all []int
+		for b := range duly.Buckets {
+			all = append(all, b)
+		}
+		if both := len(fast.e.Holding().Mine(all)) + len(slow.e.Holding().Mine(all)); both != duly.Buckets {
+			t.Errorf("%d shares of buckets are held, want %d: some are both's or nobody's", both, duly.Buckets)
+		}
+		for _, n := range []*node{fast, slow} {
+			if c := strings.Count(n.log.String(), "this machine's clock and the database's differ"); c != 1 {
+				t.Errorf("the log says %d times that the clocks differ, want once:\n%s", c, n.log.String())
+			}
+		}
+		w.run(fast, w.at(0, "12:05"))
+		w.run(slow, w.at(0, "11:55"))
+		w.run(fast, w.at(0, "12:06"))
+		if w.car.count() != 1 {
+			t.Errorf("got %d messages, want 1", w.car.count())
+		}
+	})
 }
 
 // Two nodes share the people: each plans and sends its own, and together they reach everyone once.

@@ -188,5 +188,6 @@ func (r *Report) Add(o Report) {
 	r.Received.Resolved += o.Received.Resolved
 	r.Received.Orphans += o.Received.Orphans
 	r.Measured += o.Measured
+	r.Forgotten.add(o.Forgotten)
 	r.More = o.More
 }

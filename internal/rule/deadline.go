@@ -74,14 +74,9 @@ func (d *Duty) deadline(in *Incident) (Deadline, bool) {
 	if !slices.Contains(d.On, in.Event) {
 		return Deadline{}, false
 	}
-	var open []string
-	for _, c := range d.If {
-		switch met, known := c.met(in.Inputs); {
-		case known && !met:
-			return Deadline{}, false
-		case !known:
-			open = append(open, c.String())
-		}
+	open, applies := d.open(in.Inputs)
+	if !applies {
+		return Deadline{}, false
 	}
 	out := Deadline{
 		Rule: d.ID, TitleZH: d.TitleZH, TitleEN: d.TitleEN, Demand: d.Demand, Term: d.Term.String(), If: strings.Join(open, " and "),

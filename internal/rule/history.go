@@ -12,18 +12,34 @@ var (
 	_ historian = (*cooldown)(nil)
 )
 
-// HistoryDays returns how many days back contacts and touches must be known for every rule of the set to count right, with
-// those in draft; ever is true where a rule counts all that ever were. Where less is known, caps count too few.
-func (s *Set) HistoryDays() (days int, ever bool) {
+// History is how far back a rule counts contacts and touches.
+type History struct {
+	Rule string // as pack/id; "" where no rule counts any
+	Days int
+	Ever bool // all that ever were
+}
+
+// Longer returns that of two which reaches back further.
+func (h History) Longer(o History) History {
+	if o.Ever && !h.Ever || o.Ever == h.Ever && o.Days > h.Days {
+		return o
+	}
+	return h
+}
+
+// History returns how far back contacts and touches must be known for every rule of the set to count right, with those in
+// draft: that of the rule that counts furthest back. Where less is known, caps count too few.
+func (s *Set) History() (out History) {
 	for i := range s.rules {
 		h, ok := s.rules[i].checker.(historian)
 		if !ok {
 			continue
 		}
-		d, all := h.history()
-		days, ever = max(days, d), ever || all
+		r := History{Rule: s.rules[i].Pack + "/" + s.rules[i].ID}
+		r.Days, r.Ever = h.history()
+		out = out.Longer(r)
 	}
-	return days, ever
+	return out
 }
 
 // zoneDays is how much further back a period of local days reaches than its days: they begin in the borrower's zone, and

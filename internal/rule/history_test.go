@@ -7,7 +7,7 @@ import (
 	"github.com/dulyhq/duly/rulepacks"
 )
 
-func TestHistoryDays(t *testing.T) {
+func TestHistory(t *testing.T) {
 	t.Parallel()
 	packs, err := rule.LoadFS(rulepacks.FS)
 	if err != nil {
@@ -44,8 +44,8 @@ func TestHistoryDays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if days, ever := s.HistoryDays(); days != c.days || ever != c.ever {
-			t.Errorf("%v: got %d, %v; want %d, %v", c.periods, days, ever, c.days, c.ever)
+		if h := s.History(); h.Ever != c.ever || !c.ever && h.Days != c.days {
+			t.Errorf("%v: got %d, %v; want %d, %v", c.periods, h.Days, h.Ever, c.days, c.ever)
 		}
 	}
 }

@@ -76,6 +76,14 @@ func (t Term) String() string {
 	return fmt.Sprintf("P%dD", t.Days)
 }
 
+// MarshalText writes the term as ParseTerm reads it; none is "".
+func (t Term) MarshalText() ([]byte, error) {
+	if t == (Term{}) {
+		return nil, nil
+	}
+	return []byte(t.String()), nil
+}
+
 // Day returns the day on which a term of days, months or years that starts on day d ends. The day on which it starts is
 // not counted, and a month that lacks the day ends on its last one: a month from 31 January is 28 or 29 February. Business
 // days are those that the calendar says are worked; where it does not know a year, nor does Day.

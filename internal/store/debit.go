@@ -15,7 +15,8 @@ var debitTable = factTable{
 		d := f.(*duly.Debit)
 		return append(a, string(d.BorrowerID), string(d.ID), string(d.LoanID), int64(d.InstallmentNo), micros(d.At), string(d.State), d.Reason)
 	},
-	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Debit).LoanID },
+	loan:   func(f duly.Fact) duly.LoanID { return f.(*duly.Debit).LoanID },
+	ledger: true,
 }
 
 // A person's debits that still count: those not finished, and those since $3.

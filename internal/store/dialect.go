@@ -92,7 +92,7 @@ var postgresDialect = dialect{
 	clock:       "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::BIGINT",
 	limit:       answerLimit,
 	// A migration of a large table may take as long as it takes, but does not wait for locks with everyone queued behind it.
-	exclusive:  "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562)",
+	exclusive:  "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(4941562); SET LOCAL lock_timeout = '" + migrateLock + "'",
 	partitions: "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower')",
 	spread: "SELECT (to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL)::int + " + // Citus
 		"(SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('borrower'))",
@@ -142,6 +142,8 @@ func postgresCause(err error) (string, duly.Code, bool) {
 		return "the database server took too long", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "57P") || e.Code == "25P03":
 		return "the connection to the database server was lost", duly.Unavailable, true
+	case e.Code == "53100":
+		return "the disk of the database server is full", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "53"):
 		return "the database server is out of resources", duly.Unavailable, true
 	case strings.HasPrefix(e.Code, "28") || e.Code == "3D000" || e.Code == "42501":

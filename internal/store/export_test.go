@@ -53,3 +53,6 @@ func MigrateMore(ctx context.Context, db *DB, text string) error {
 	}
 	return db.migrate(ctx, append(all, step{all[len(all)-1].version + 1, "more", text}))
 }
+
+// SetMigrateTries has migrations that others keep from their locks give up after so many tries.
+func SetMigrateTries(db *DB, n int) { db.migrateTries = n }

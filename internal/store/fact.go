@@ -73,7 +73,9 @@ type factTable struct {
 	args  func(a []any, f duly.Fact) []any
 	extra func(a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
 	loan  func(f duly.Fact) duly.LoanID    // the loan it refers to; nil for kinds that refer to none
-	later int                              // how many of its content columns, the last, are younger than the table; see content
+	// It goes with its loan: of a loan whose facts were removed nothing is news. What else refers to a loan may be.
+	ledger bool
+	later  int // how many of its content columns, the last, are younger than the table; see content
 }
 
 // content is what of a fact's columns the digest is over. A column that came later is left out while it is empty, so that a
@@ -411,8 +413,12 @@ func (p *putter) refers(t *factTable, owner duly.BorrowerID, f duly.Fact) PutRes
 		return NoResult
 	}
 	if id := t.loan(f); id != "" {
-		if _, ok := p.loans[factKey{owner, string(id)}]; !ok {
+		loan, ok := p.loans[factKey{owner, string(id)}]
+		if !ok {
 			return UnknownLoan
+		}
+		if loan.version == versionGone && t.ledger {
+			return Stale
 		}
 		if c := currencyOf(f); c != "" && c != p.currency[factKey{owner, string(id)}] {
 			return WrongCurrency

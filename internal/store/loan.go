@@ -23,8 +23,9 @@ var loanTable = factTable{
 	},
 }
 
+// A person's loans but those whose facts were removed.
 const loanQuery = "SELECT borrower_id, id, contract_no, product, schedule, currency, principal, disbursed_on, auto_debit, version " +
-	"FROM loan WHERE bucket = $1 AND borrower_id @ids($2) ORDER BY borrower_id, id"
+	"FROM loan WHERE bucket = $1 AND borrower_id @ids($2) AND version < 9223372036854775807 ORDER BY borrower_id, id"
 
 func scanLoan(r *row) duly.Loan {
 	l := duly.Loan{

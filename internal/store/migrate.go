@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/store/migration"
@@ -74,14 +76,33 @@ func (db *DB) Migrate(ctx context.Context) error {
 	return db.migrate(ctx, all)
 }
 
+// A migration waits for a lock no longer than migrateLock, for whoever comes after it waits behind it; then it lets go of
+// everything and tries again, migrateTries times with pauses between: some two minutes.
+const (
+	migrateLock     = "1s"
+	migrateTries    = 60
+	migratePauseMax = time.Second
+)
+
 func (db *DB) migrate(ctx context.Context, all []step) error {
-	for {
+	for try := 1; ; try++ {
 		done, err := db.migrateOne(ctx, all)
-		if err != nil {
-			return db.d.explain(fmt.Errorf("migrate: %w", err))
-		}
-		if done {
+		switch {
+		case err == nil && done:
 			return nil
+		case err == nil:
+			try = 0
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !db.d.again(err):
+			return db.d.explain(fmt.Errorf("migrate: %w", err))
+		case try >= db.migrateTries:
+			return errors.Join(duly.Errorf(duly.Unavailable, "other transactions hold the tables that are to be changed, and nothing was changed").
+				WithHint("run it again when they are over; pg_stat_activity shows the long ones"), err)
+		default:
+			if err := rest(ctx, min(migratePauseMax, time.Duration(try)*100*time.Millisecond)); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -120,7 +141,10 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
-		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions) {
+		if db.d.partitions == "" && isSetting(stmt) {
+			continue
+		}
+		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions, cutTables(all)) {
 			if _, err := tx.ExecContext(ctx, s); err != nil {
 				return false, fmt.Errorf("%s: %w", next.name, err)
 			}

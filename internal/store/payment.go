@@ -18,7 +18,8 @@ var paymentTable = factTable{
 		return append(a, string(p.BorrowerID), string(p.ID), string(p.LoanID), string(p.Amount.Currency), p.Amount.Minor,
 			micros(p.ValueAt), micros(p.ArrivedAt), string(p.Reverses), p.Method)
 	},
-	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Payment).LoanID },
+	loan:   func(f duly.Fact) duly.LoanID { return f.(*duly.Payment).LoanID },
+	ledger: true,
 }
 
 const paymentQuery = "SELECT borrower_id, id, loan_id, currency, amount, value_at, arrived_at, reverses, method, version " +

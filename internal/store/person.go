@@ -8,9 +8,11 @@ import (
 	duly "github.com/dulyhq/duly"
 )
 
-// How far back settled instalments are read before the instant from which contacts are asked for, and how many per loan.
+// SettledDaysBefore is how many days before the instant from which facts are asked for settled instalments are read.
+const SettledDaysBefore = 365
+
+// How many settled instalments are read of a loan, and how old a contact's day may be when it is sent.
 const (
-	settledDaysBefore = 365
 	settledPerLoanMax = 24
 	contactDaysBefore = 100 // a contact is sent within so many days of its day; see contactPersonQuery
 )
@@ -66,7 +68,7 @@ type gatherer struct {
 
 func (g *gatherer) all(since Since) error {
 	from, history := micros(since.Facts), micros(since.Contacts)
-	settled := micros(since.Facts.AddDate(0, 0, -settledDaysBefore))
+	settled := micros(since.Facts.AddDate(0, 0, -SettledDaysBefore))
 	contacts, zones := newContactScanner(), map[string][]duly.Zone{}
 	has, err := g.tx.holdings(g.crowd.numbers())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	duly "github.com/dulyhq/duly"
 	"zombiezen.com/go/sqlite"
@@ -29,7 +30,13 @@ func (db *DB) connectSQLite(path string) error {
 	schema.SetMaxOpenConns(1)
 	schema.SetMaxIdleConns(0) // it is used at the start alone
 	connect := func(readOnly bool) func(context.Context) (conn, error) {
-		return func(context.Context) (conn, error) { return newLiteConn(path, readOnly, hasty) }
+		return func(context.Context) (conn, error) {
+			pragmas := sqlitePragmas(readOnly, hasty)
+			if n := db.pages.Load(); n > 0 {
+				pragmas = append(pragmas, pageLimit(n))
+			}
+			return newLiteConn(path, pragmas)
+		}
 	}
 	db.d, db.writer, db.reader = &sqliteDialect, newPool(schema, 1, connect(false)), newPool(schema, readersMax, connect(true))
 	return nil
@@ -62,6 +69,24 @@ func sqlitePragmas(readOnly, hasty bool) []string {
 		fmt.Sprintf("wal_autocheckpoint = %d", walPages))
 }
 
+// LimitPages has a SQLite file grow to so many pages and no further, as on a disk that is full; one that is larger stays as it
+// is. It is for trials of what happens then, and ends with the process; 0 lifts it.
+func (db *DB) LimitPages(ctx context.Context, pages int64) error {
+	if db.d != &sqliteDialect {
+		return duly.Errorf(duly.Usage, "only a SQLite store can be kept from growing")
+	}
+	if pages <= 0 {
+		pages = sqlitePagesMax
+	}
+	db.pages.Store(pages)
+	return db.Update(ctx, time.Time{}, nil, func(tx *Tx) error { return tx.query(func(*row) error { return nil }, "PRAGMA "+pageLimit(pages)) })
+}
+
+// sqlitePagesMax is SQLite's own limit.
+const sqlitePagesMax = 4_294_967_294
+
+func pageLimit(pages int64) string { return fmt.Sprintf("max_page_count = %d", pages) }
+
 // liteConn is a connection to a SQLite file. Statements are prepared once, and run a row at a time: in an engine that is
 // part of the process, a statement of many rows only takes longer to read.
 type liteConn struct {
@@ -77,13 +102,13 @@ type liteStmt struct {
 	buf    []byte
 }
 
-func newLiteConn(path string, readOnly, hasty bool) (*liteConn, error) {
+func newLiteConn(path string, pragmas []string) (*liteConn, error) {
 	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenCreate)
 	if err != nil {
 		return nil, err
 	}
 	l := &liteConn{c: c, stmts: map[string]*liteStmt{}, texts: map[*batch]string{}}
-	for _, p := range sqlitePragmas(readOnly, hasty) {
+	for _, p := range pragmas {
 		if _, err := l.exec(context.Background(), "PRAGMA "+p, nil); err != nil {
 			l.close(true)
 			return nil, err

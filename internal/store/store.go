@@ -19,6 +19,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // registers "sqlite", for migrations
@@ -55,11 +56,14 @@ type DB struct {
 	clock  string                 // in place of the engine's, in tests
 	wire   func(after bool) error // in tests, called before and after each statement about leases: an error is one of the connection
 
+	migrateTries int // of a migration that others keep from its locks
+
 	partitions int                                   // of each table of people's data, for a store that is yet to be made
 	spread     bool                                  // rows lie in several places by their bucket; see spread.go
 	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
 
-	texts sync.Map // statements that are made of others; see made
+	pages atomic.Int64 // of a SQLite file that must not grow; see LimitPages
+	texts sync.Map     // statements that are made of others; see made
 }
 
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose
@@ -125,7 +129,7 @@ func isPostgres(dsn string) bool {
 }
 
 func connect(ctx context.Context, dsn string) (*DB, error) {
-	db := &DB{}
+	db := &DB{migrateTries: migrateTries}
 	var err error
 	if isPostgres(dsn) {
 		err = db.connectPostgres(dsn)

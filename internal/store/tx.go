@@ -69,13 +69,21 @@ func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(
 		if err == nil || try == triesMax || !db.d.again(err) {
 			return db.d.explain(err)
 		}
-		wait := time.NewTimer(tryDelay<<try + rand.N(tryDelay<<try))
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return context.Cause(ctx)
-		case <-wait.C:
+		if err := rest(ctx, tryDelay<<try+rand.N(tryDelay<<try)); err != nil {
+			return err
 		}
+	}
+}
+
+// rest waits between two tries.
+func rest(ctx context.Context, d time.Duration) error {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-wait.C:
+		return nil
 	}
 }
 

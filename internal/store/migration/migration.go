@@ -2,8 +2,8 @@
 //
 // A file is named NNNN_what.sql; it only ever goes forward and is never edited once released. Statements end with a
 // semicolon at the end of a line. One text serves both engines; WITHOUT ROWID, which only SQLite knows, is left out for
-// Postgres. The rule of the tables: the key of everything about a person starts with bucket, and nothing refers across
-// buckets.
+// Postgres, and ALTER TABLE … SET (…), which only Postgres knows, for SQLite. The rule of the tables: the key of everything
+// about a person starts with bucket, and nothing refers across buckets.
 package migration
 
 import "embed"

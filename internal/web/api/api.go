@@ -95,6 +95,7 @@ func New(d Deps) *Handler {
 	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
 	h.handle("GET /v1/deadlines", h.getDeadlines)
 	h.handle("GET /v1/nodes", h.getNodes)
+	h.handle("GET /v1/retention", h.getRetention)
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {

@@ -462,7 +462,7 @@ func TestReceipts(t *testing.T) {
 func TestToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.Open(t, "sqlite"), "secret")
-	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /metrics"}
+	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /v1/retention", "GET /metrics"}
 	for _, target := range targets {
 		method, path, _ := strings.Cut(target, " ")
 		for name, headers := range map[string][]string{
@@ -614,6 +614,27 @@ func FuzzPostEvents(f *testing.F) {
 			t.Errorf("got status %d: %s\n%s", rec.Code, rec.Body, w.log)
 		}
 	})
+}
+
+// For how long records are kept is told, with what demands it: here for ever, for no term is given.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Open(t, "sqlite"), "")
+	got := w.get("/v1/retention", http.StatusOK)
+	var kinds []string
+	for _, r := range got["records"].([]any) {
+		r := r.(map[string]any)
+		kinds = append(kinds, r["record"].(string))
+		if len(r["at_least"].([]any)) == 0 || r["keep"] != nil || r["before"] != nil {
+			t.Errorf("got %v, want no term and something that demands one", r)
+		}
+	}
+	if want := "[words proofs receipts outcomes contacts touches cases loans sandbox]"; fmt.Sprint(kinds) != want {
+		t.Errorf("got %v, want %s", kinds, want)
+	}
+	if got["every_days"] != 30.0 || got["buckets_due"] != 0.0 {
+		t.Errorf("got %v", got)
+	}
 }
 
 // Who works on the store is told, with what nobody works on; the same in metrics.

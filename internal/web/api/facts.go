@@ -201,6 +201,16 @@ func (h *Handler) getNodes(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// getRetention tells for how long records are kept, what demands it, and how far removing the others has come.
+func (h *Handler) getRetention(w http.ResponseWriter, r *http.Request) error {
+	x, err := h.Engine.Retention(r.Context(), h.Now())
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, x)
+	return nil
+}
+
 func (h *Handler) day(r *http.Request, now time.Time) (civil.Date, error) {
 	s := r.FormValue("date")
 	if s == "" {

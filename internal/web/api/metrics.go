@@ -20,6 +20,7 @@ type metrics struct {
 	planned  *prometheus.CounterVec
 	receipts prometheus.Counter
 	asked    *prometheus.CounterVec
+	gone     *prometheus.CounterVec
 }
 
 func newMetrics(d Deps) *metrics {
@@ -31,8 +32,9 @@ func newMetrics(d Deps) *metrics {
 		planned:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_planned_total", Help: "Contacts that a plan wrote or changed, by state."}, []string{"state"}),
 		receipts: prometheus.NewCounter(prometheus.CounterOpts{Name: "duly_receipts_total", Help: "Receipts kept."}),
 		asked:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_reservations_total", Help: "Slots that were asked for, by result; unknown are those that ran out without a word."}, []string{"result"}),
+		gone:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_forgotten_total", Help: "Records removed because they need not be kept any more, by kind."}, []string{"record"}),
 	}
-	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, m.asked, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, m.asked, m.gone, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{d})
 	return m
 }
@@ -54,6 +56,9 @@ func (m *metrics) step(r engine.Report, err error) {
 	m.planned.WithLabelValues(string(duly.Blocked)).Add(float64(r.Planned.Blocked))
 	m.receipts.Add(float64(r.Received.Receipts))
 	m.asked.WithLabelValues("unknown").Add(float64(d.Unknown))
+	for record, n := range r.Forgotten.Rows {
+		m.gone.WithLabelValues(string(record)).Add(float64(n))
+	}
 }
 
 // stateCollector reads what the store holds when it is scraped.
