@@ -66,6 +66,9 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 	return out, err
 }
 
+// settleWait is how long a call waits for other processes to have seen what it applied.
+const settleWait = claimAgeMax + claimAgeMax/4
+
 // settleElsewhere waits, once facts are committed, until no other process can begin to send without having seen them: each
 // reads a claim again that is older than claimAgeMax, and every claim that was made before the commit is by then. It goes by
 // how long things take, not by what any clock shows.
@@ -73,7 +76,7 @@ func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
 	if !a.elsewhere {
 		return
 	}
-	wait := time.NewTimer(claimAgeMax + claimAgeMax/4)
+	wait := time.NewTimer(settleWait)
 	defer wait.Stop()
 	select {
 	case <-ctx.Done():
@@ -302,7 +305,11 @@ func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, ope
 	}
 	var again []duly.BorrowerID
 	var moves []store.Move
+	var claimed []duly.Contact
 	for _, c := range waiting {
+		if c.State == duly.Claimed {
+			claimed = append(claimed, c)
+		}
 		if open[c.BorrowerID] == nil { // the ledger is held in distrust: nothing is known to be settled
 			continue
 		}
@@ -319,12 +326,25 @@ func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, ope
 			again = append(again, c.BorrowerID)
 		}
 	}
+	if err := tx.FenceAttempts(claimed, e.fencedAt(tx.Now(), out)); err != nil {
+		return nil, err
+	}
 	if len(moves) == 0 {
 		return nil, nil
 	}
 	out.Stopped += len(moves)
 	tx.Audit(bucket, "contacts_cancelled", "engine", duly.CancelPaid, contactIDs(moves))
 	return again, tx.MoveContacts(moves)
+}
+
+// fencedAt is from when on no try of a borrower may begin whose payment is being applied. The fence was told before, and
+// another process reads its claims again before they are as old as the call waits.
+func (e *Engine) fencedAt(now time.Time, a *Applied) time.Time {
+	at := e.fresh(now)
+	if a.elsewhere {
+		at = at.Add(settleWait)
+	}
+	return at
 }
 
 // FindOwners fills in the owners of facts that name only their loan or, of replies, their contact. Those that this store does

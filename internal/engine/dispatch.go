@@ -108,7 +108,7 @@ type pipeline struct {
 
 // answer is what became of a job.
 type answer struct {
-	job      job
+	job      job // its attempt knows when the POST began, if it did
 	accepted channel.Accepted
 	err      *channel.Error
 	recalled bool
@@ -261,9 +261,11 @@ func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
 		e.fence.begin(j.contact.BorrowerID, j.attempt.ID)
 		return answer{job: j, recalled: true}
 	}
+	begun := e.fresh(now) // read before the fence is asked: what stops it later has a later time
 	if !e.fence.begin(j.contact.BorrowerID, j.attempt.ID) {
 		return answer{job: j, recalled: true}
 	}
+	j.attempt.BegunAt = begun
 	timeout := j.carrier.Caps().Timeout
 	if timeout <= 0 {
 		timeout = sendTimeout

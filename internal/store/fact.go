@@ -71,9 +71,9 @@ type factTable struct {
 	add   batch  // bucket, content, version, digest, extra: one that is not there
 	put   batch  // the same, over an older version
 	args  func(a []any, f duly.Fact) []any
-	extra func(a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
-	loan  func(f duly.Fact) duly.LoanID    // the loan it refers to; nil for kinds that refer to none
-	later int                              // how many of its content columns, the last, are younger than the table; see content
+	extra func(tx *Tx, a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
+	loan  func(f duly.Fact) duly.LoanID            // the loan it refers to; nil for kinds that refer to none
+	later int                                      // how many of its content columns, the last, are younger than the table; see content
 }
 
 // content is what of a fact's columns the digest is over. A column that came later is left out while it is empty, so that a
@@ -382,7 +382,7 @@ func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error
 	row := t.args(append(p.row[:0], int64(ref.bucket())), f)
 	row = append(row, now.version, now.digest)
 	if t.extra != nil {
-		row = t.extra(row, f)
+		row = t.extra(p.tx, row, f)
 	}
 	p.row = row
 	switch f := f.(type) { // which others refer to
