@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/outcome"
 	"github.com/dulyhq/duly/internal/store"
 )
