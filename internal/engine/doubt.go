@@ -234,7 +234,18 @@ func (e *Engine) PreviewAnswers(ctx context.Context, answers []DoubtAnswer) (Dou
 	return p, nil
 }
 
+// referenceMax bounds a provider's reference.
+const referenceMax = 200
+
+// plainReference reports whether a reference can be one.
+func plainReference(s string) bool {
+	return len(s) <= referenceMax && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
 func (e *Engine) previewOne(ctx context.Context, line int, a DoubtAnswer) (r Resolution, err error) {
+	if !plainReference(a.Carrier) || !plainReference(a.ProviderID) {
+		return Resolution{Line: line, Attempt: a.Attempt, Fate: a.Fate, Result: ResolvedRefused, Why: badReference}, nil
+	}
 	if a.Attempt == "" {
 		if a.Carrier == "" || a.ProviderID == "" {
 			return Resolution{Line: line, Fate: a.Fate, Result: ResolvedRefused, Why: "neither attempt, nor carrier and provider_id, are given"}, nil
@@ -253,11 +264,17 @@ func (e *Engine) previewOne(ctx context.Context, line int, a DoubtAnswer) (r Res
 	return r, err
 }
 
+const badReference = "the provider's reference is not a line of at most 200 characters"
+
 // weigh says what an answer does to the attempt and the contact as they stand.
 func weigh(tx *store.Tx, a DoubtAnswer) (Resolution, duly.Attempt, duly.Contact, error) {
 	r := Resolution{Attempt: a.Attempt, Fate: a.Fate, Result: ResolvedRefused}
 	if !a.Fate.Known() {
 		r.Why = "the fate is none: sent, delivered, read or not_sent"
+		return r, duly.Attempt{}, duly.Contact{}, nil
+	}
+	if !plainReference(a.ProviderID) {
+		r.Why = badReference
 		return r, duly.Attempt{}, duly.Contact{}, nil
 	}
 	at, err := tx.FindAttempt(a.Attempt)

@@ -130,7 +130,9 @@ func TestNotSentOpensNothing(t *testing.T) {
 		fact func(w *world) duly.Fact
 		at   func(w *world) time.Time
 	}{
-		"refused":  {func(w *world) duly.Fact { return &duly.OptOut{BorrowerID: who, ID: "o", Key: "all", At: w.at(-1, "12:30"), Version: 1} }, nil},
+		"refused": {func(w *world) duly.Fact {
+			return &duly.OptOut{BorrowerID: who, ID: "o", Key: "all", At: w.at(-1, "12:30"), Version: 1}
+		}, nil},
 		"paid":     {func(w *world) duly.Fact { return payment(who, "P1", 101_50, w.at(-1, "12:30")) }, nil},
 		"too late": {nil, func(w *world) time.Time { return w.at(0, "10:00") }},
 	} {
@@ -201,6 +203,7 @@ func TestAnswers(t *testing.T) {
 			{Attempt: w.attempt("A4", 1), Fate: "perhaps"},
 			{Carrier: "test", ProviderID: "nothing", Fate: engine.FateSent},
 			{Fate: engine.FateSent},
+			{Carrier: "test", ProviderID: "\x00", Fate: engine.FateSent},
 		}
 		p, err := w.e.PreviewAnswers(t.Context(), answers)
 		if err != nil {
@@ -211,7 +214,7 @@ func TestAnswers(t *testing.T) {
 			got = append(got, r.Result)
 		}
 		yes, no := engine.Resolved, engine.ResolvedRefused
-		if want := []engine.ResolveResult{yes, yes, engine.ResolvedBefore, no, no, no, no, no, no}; !slices.Equal(got, want) {
+		if want := []engine.ResolveResult{yes, yes, engine.ResolvedBefore, no, no, no, no, no, no, no}; !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v: %+v", got, want, p.Rows)
 		}
 		closes := func(p engine.DoubtPreview, resolved, before, refused int) {
@@ -220,7 +223,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("got %+v, want %d resolved, %d before, %d refused", p, resolved, before, refused)
 			}
 		}
-		closes(p, 2, 1, 6)
+		closes(p, 2, 1, 7)
 		w.want("A1", "before push in_doubt told_so")
 
 		if _, err := w.e.ApplyAnswers(t.Context(), now, answers, "00", word); duly.CodeOf(err) != duly.Conflict {
@@ -241,7 +244,7 @@ func TestAnswers(t *testing.T) {
 		if err != nil || !done.Applied {
 			t.Fatalf("got %+v, %v", done, err)
 		}
-		closes(done, 2, 1, 6)
+		closes(done, 2, 1, 7)
 		w.want("A1", "before push accepted")
 		w.want("A2", "before push failed failed")
 		w.want("A3", "before push in_doubt told_so")
@@ -252,7 +255,7 @@ func TestAnswers(t *testing.T) {
 		if p, err = w.e.PreviewAnswers(t.Context(), answers); err != nil {
 			t.Fatal(err)
 		}
-		closes(p, 0, 3, 6)
+		closes(p, 0, 3, 7)
 		if done, err = w.e.ApplyAnswers(t.Context(), now, answers, p.Hash, word); err != nil || done.Resolved != 0 {
 			t.Errorf("again: got %+v, %v; want nothing resolved", done, err)
 		}

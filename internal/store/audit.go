@@ -170,26 +170,43 @@ func (db *DB) RootPosted(ctx context.Context, now time.Time, no int64) error {
 }
 
 // MakeRoot seals the records of all buckets as they stand in the next root, which it returns.
-func (db *DB) MakeRoot(ctx context.Context, now time.Time, day civil.Date) (root audit.Root, err error) {
-	for range triesMax {
-		made := false
-		err = db.Update(ctx, now, nil, func(tx *Tx) error { root, made, err = tx.makeRoot(day); return err })
-		if made || err != nil {
-			return root, err
-		}
-	}
-	return root, duly.Errorf(duly.Conflict, "other processes make roots at the same time").WithHint("try again; `duly audit root --list` shows those there are")
+func (db *DB) MakeRoot(ctx context.Context, now time.Time, day civil.Date) (root audit.Root, made bool, err error) {
+	return db.nextRoot(ctx, now, day, false)
 }
 
-// makeRoot reports false where another process made the root of that number meanwhile.
-func (tx *Tx) makeRoot(day civil.Date) (audit.Root, bool, error) {
+// DailyRoot is MakeRoot where the newest root is of a day before; else it returns that one, and false.
+func (db *DB) DailyRoot(ctx context.Context, now time.Time, day civil.Date) (root audit.Root, made bool, err error) {
+	return db.nextRoot(ctx, now, day, true)
+}
+
+func (db *DB) nextRoot(ctx context.Context, now time.Time, day civil.Date, daily bool) (root audit.Root, made bool, err error) {
+	if daily { // most times there is one, and nothing need be locked to see it
+		if last, err := db.LatestRoots(ctx, 1); err != nil || len(last) > 0 && !last[0].Day.Before(day) {
+			return append(last, audit.Root{})[0], false, err
+		}
+	}
+	for range triesMax {
+		done := false
+		err = db.Update(ctx, now, nil, func(tx *Tx) error { root, made, done, err = tx.makeRoot(day, daily); return err })
+		if done || err != nil {
+			return root, made, err
+		}
+	}
+	return root, false, duly.Errorf(duly.Conflict, "other processes make roots at the same time").WithHint("try again; `duly audit root --list` shows those there are")
+}
+
+// makeRoot reports that it is not done where another process made the root of that number meanwhile.
+func (tx *Tx) makeRoot(day civil.Date, daily bool) (root audit.Root, made, done bool, err error) {
 	last, err := tx.roots("no = (SELECT MAX(no) FROM audit_root)")
 	if err != nil {
-		return audit.Root{}, false, err
+		return root, false, false, err
 	}
 	var prev *audit.Root
 	if len(last) > 0 {
 		prev = &last[0]
+		if daily && !prev.Day.Before(day) {
+			return *prev, false, true, nil
+		}
 	}
 	var heads []audit.Chain
 	err = tx.query(func(r *row) error {
@@ -198,12 +215,12 @@ func (tx *Tx) makeRoot(day civil.Date) (audit.Root, bool, error) {
 	},
 		"SELECT bucket, audit_seq, audit_hash FROM bucket WHERE audit_seq > 0 ORDER BY bucket")
 	if err != nil {
-		return audit.Root{}, false, fmt.Errorf("read heads: %w", err)
+		return root, false, false, fmt.Errorf("read heads: %w", err)
 	}
-	root := audit.NewRoot(prev, day, tx.now, heads)
+	root = audit.NewRoot(prev, day, tx.now, heads)
 	n, err := tx.exec("INSERT INTO audit_root (no, day, at, entries, prev, hash, heads, posted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) "+
 		"ON CONFLICT (no) DO NOTHING", root.No, day.Int(), micros(root.At), root.Entries, root.Prev, root.Hash, jsonText(heads))
-	return root, n == 1, err
+	return root, n == 1, n == 1, err
 }
 
 // Span is which part of the audit an export holds. The zero Span is all of it. Its records begin at the last root made before the

@@ -39,21 +39,30 @@ func testRoots(_ *testing.T, w *world) {
 		if note(5, 2); n >= 2 {
 			note(900, 1)
 		}
-		made = append(made, must(w.db.MakeRoot(ctx, w.now, day.Add(n))))
+		root, fresh, err := w.db.DailyRoot(ctx, w.now, day.Add(n))
+		if again, twice, err2 := w.db.DailyRoot(ctx, w.now, day.Add(n)); err != nil || err2 != nil || !fresh || twice || again.Hash != root.Hash {
+			w.Fatalf("root %d: got %v, %v, %v; again %v, %v", n, root.No, fresh, err, twice, err2)
+		}
+		made = append(made, root)
 		w.now = w.now.AddDate(0, 0, 1)
 	}
 	note(7, 1)
-	verify("four days", made, 11, 4)
+	if root, fresh, err := w.db.MakeRoot(ctx, w.now, day.Add(3)); err != nil || !fresh || root.No != 5 || root.Entries != 11 {
+		w.Errorf("a second root of a day: got %v, %v, %v", root.No, fresh, err)
+	} else {
+		made = append(made, root)
+	}
+	verify("four days", made, 11, 5)
 	w.same("roots", must(w.db.AuditRoots(ctx)), made)
-	last := must(w.db.AuditRoot(ctx, 4))
-	w.same("the last root", last, made[3])
+	last := must(w.db.AuditRoot(ctx, 5))
+	w.same("the last root", last, made[4])
 	last.Heads = nil
 	w.same("the newest", must(w.db.LatestRoots(ctx, 1)), []audit.Root{last})
 	if made[3].Prev != made[2].Hash || made[3].Entries != 10 || len(made[1].Heads) != 1 || !made[3].Holds() {
 		w.Errorf("got root %+v", made[3])
 	}
 
-	w.same("unposted", len(must(w.db.UnpostedRoots(ctx, 9))), 4)
+	w.same("unposted", len(must(w.db.UnpostedRoots(ctx, 9))), 5)
 	if err := w.db.RootPosted(ctx, w.now, 1); err != nil {
 		w.Error(err)
 	}
@@ -64,11 +73,11 @@ func testRoots(_ *testing.T, w *world) {
 		entries, roots int
 		first, last    int64
 	}{
-		{civil.Date{}, civil.Date{}, 11, 4, 0, 0},
+		{civil.Date{}, civil.Date{}, 11, 5, 0, 0},
 		{day.Add(1), day.Add(1), 5, 3, 1, 3}, // from the root before it began to the one after it was over
 		{day.Add(-3), day, 4, 2, 0, 2},       // from the beginning
-		{day.Add(3), day.Add(9), 4, 2, 3, 0}, // to the end
-		{day.Add(9), civil.Date{}, 1, 1, 4, 0},
+		{day.Add(3), day.Add(9), 4, 3, 3, 0}, // to the end
+		{day.Add(9), civil.Date{}, 0, 1, 5, 0},
 	} {
 		var file bytes.Buffer
 		if err := w.db.ExportAudit(ctx, &file, w.now, store.Span{From: c.from, To: c.to, In: time.UTC}); err != nil {

@@ -462,7 +462,8 @@ func TestReceipts(t *testing.T) {
 func TestToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.Open(t, "sqlite"), "secret")
-	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /metrics"}
+	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /metrics",
+		"POST /v1/doubts/answers", "POST /v1/doubts/a1/resolve", "GET /v1/attempts/a1/certificate", "GET /v1/fence", "GET /v1/audit/roots", "GET /v1/audit/roots/1", "GET /v1/audit/export"}
 	for _, target := range targets {
 		method, path, _ := strings.Cut(target, " ")
 		for name, headers := range map[string][]string{
