@@ -69,7 +69,7 @@ func TestPauseAfterReadingAgain(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if calls >= 0 {
-			if calls++; calls == 3 { // it has looked at the clock twice, read, and looks again
+			if calls++; calls == 4 { // when it was handed the job, when it began to look, when it read, and now that it has read
 				now = now.Add(time.Second)
 				if _, err := elsewhere.Apply(context.Background(), noon, "test", []duly.Fact{payment(payer, "P", 101_50, w.at(0, "11:00"))}); err != nil {
 					t.Error(err)
