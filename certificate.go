@@ -1,7 +1,7 @@
 package duly
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"time"
 
 	"github.com/dulyhq/duly/internal/money"
@@ -37,14 +37,59 @@ func (a *Attempt) Certificate() Certificate {
 	return Certificate{Attempt: a.ID, Contact: a.ContactID, Carrier: a.Carrier, ClaimedAt: a.ClaimedAt, Known: a.Known}
 }
 
-// Canonical returns the form of the certificate that is committed to. The form is for ever: what is added to it later is left
-// out while it is empty.
+// certificateForm begins the canonical form; another form has another number.
+const certificateForm = "duly certificate 1"
+
+// Canonical returns the form of the certificate that is committed to, which is for ever: texts preceded by their length, numbers as
+// eight bytes, big end first, instants in microseconds (0 for none), days as YYYYMMDD, lists preceded by how many they have.
+//
+//	form attempt contact carrier claimed_at ledger_version feed_at feed_age outstanding(currency minor)…
+//	items(loan no due_on currency minor)… packs… strategy decision text audit_entry
 func (c *Certificate) Canonical() []byte {
-	b, err := json.Marshal(c)
-	if err != nil {
-		panic("duly.Certificate: " + err.Error()) // plain structs of texts, numbers and times always marshal
+	k := &c.Known
+	b := make(canon, 0, 512)
+	b.text(certificateForm, string(c.Attempt), string(c.Contact), c.Carrier)
+	b.number(micros(c.ClaimedAt), k.LedgerVersion, micros(k.FeedAt), k.FeedAge, int64(len(k.Outstanding)))
+	for _, a := range k.Outstanding {
+		b.text(string(a.Currency))
+		b.number(a.Minor)
 	}
+	b.number(int64(len(k.Items)))
+	for i := range k.Items {
+		it := &k.Items[i]
+		b.text(string(it.LoanID))
+		b.number(int64(it.No), it.DueOn.Int())
+		b.text(string(it.Outstanding.Currency))
+		b.number(it.Outstanding.Minor)
+	}
+	b.number(int64(len(k.Packs)))
+	b.text(k.Packs...)
+	b.text(k.Strategy, k.Decision, k.Text)
+	b.number(k.Entry)
 	return b
+}
+
+// canon is a canonical form in the making.
+type canon []byte
+
+func (c *canon) text(texts ...string) {
+	for _, s := range texts {
+		c.number(int64(len(s)))
+		*c = append(*c, s...)
+	}
+}
+
+func (c *canon) number(numbers ...int64) {
+	for _, n := range numbers {
+		*c = binary.BigEndian.AppendUint64(*c, uint64(n))
+	}
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // OutstandingOf adds up what items come to, by currency in the order in which they come.
