@@ -40,8 +40,12 @@ func (c *command) auditVerify() *cobra.Command {
 			}
 			if len(args) == 0 {
 				return c.look(cmd.Context(), func(a *app.App) error {
-					if _, err := os.Stat(a.Config.Audit.Roots); roots == "" && err == nil {
-						roots = a.Config.Audit.Roots
+					if dir := a.Config.Audit.Roots; roots == "" && dir != "" {
+						if _, err := os.Stat(dir); err == nil {
+							roots = dir
+						} else {
+							fmt.Fprintf(c.err, "no roots are kept in %s yet: the store is held against its own alone\n", dir)
+						}
 					}
 					kept, err := keptRoots(roots)
 					if err != nil {

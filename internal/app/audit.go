@@ -105,9 +105,10 @@ func (a *App) fileRoots(ctx context.Context, last int64) ([]string, error) {
 	var out []string
 	for no := int64(1); no <= last; no++ {
 		mark := fmt.Sprintf(rootMarkName, no)
-		if slices.ContainsFunc(list, func(e fs.DirEntry) bool {
+		i := slices.IndexFunc(list, func(e fs.DirEntry) bool {
 			return strings.HasPrefix(e.Name(), mark) && strings.HasSuffix(e.Name(), ".json")
-		}) {
+		})
+		if i >= 0 && no < last {
 			continue
 		}
 		root, err := a.DB.AuditRoot(ctx, no)
@@ -117,6 +118,12 @@ func (a *App) fileRoots(ctx context.Context, last int64) ([]string, error) {
 		if err != nil {
 			return out, err
 		}
+		if i >= 0 {
+			if err := a.sameRoot(filepath.Join(dir, list[i].Name()), &root); err != nil {
+				return out, err
+			}
+			continue
+		}
 		name := filepath.Join(dir, mark+root.Day.String()+".json")
 		if err := writeRoot(name, &root); err != nil {
 			return out, err
@@ -124,6 +131,16 @@ func (a *App) fileRoots(ctx context.Context, last int64) ([]string, error) {
 		out = append(out, name)
 	}
 	return out, nil
+}
+
+// sameRoot refuses to go on where another root of the number is kept: the store is not the one that was sealed.
+func (a *App) sameRoot(name string, root *audit.Root) error {
+	kept, err := readRoot(name)
+	if err != nil || kept.Hash == root.Hash {
+		return err
+	}
+	return duly.Errorf(duly.Conflict, "another root %d is kept here than the store has", root.No).At(duly.Place{File: name}).
+		WithHint("`duly audit verify` shows since when they differ; after a backup was restored, keep the old roots in another folder and begin a new one")
 }
 
 func noFolder(dir string) error {

@@ -128,6 +128,12 @@ func TestSeal(t *testing.T) {
 		t.Errorf("got %v, %v; want three roots and a bucket that do not hold", r.Breaks, err)
 	}
 
+	// It does not add its roots to those that are kept of the other.
+	b.Config.Audit.Roots = cfg.Audit.Roots
+	if _, err := b.Seal(t.Context(), now, false); duly.CodeOf(err) != duly.Conflict {
+		t.Errorf("a store that is not the one sealed: got %v, want a conflict", err)
+	}
+
 	if err := os.WriteFile(filepath.Join(cfg.Audit.Roots, "root-000009-2026-03-19.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}

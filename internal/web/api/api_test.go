@@ -520,7 +520,7 @@ func TestStoreGone(t *testing.T) {
 	w := newWorld(t, storetest.Open(t, "sqlite"), "")
 	w.lend()
 	must(t, w.db.Close())
-	for _, target := range []string{"POST /v1/payments", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts"} {
+	for _, target := range []string{"POST /v1/payments", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/fence", "GET /v1/audit/roots", "GET /v1/audit/export"} {
 		method, path, _ := strings.Cut(target, " ")
 		code, body := w.call(method, path, pay)
 		if e, _ := decode(t, body)["error"].(map[string]any); code < 500 || e["code"] == nil {

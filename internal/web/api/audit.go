@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -47,10 +48,27 @@ func (h *Handler) getExport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/jsonl; charset=utf-8")
-	if err := h.DB.ExportAudit(r.Context(), w, h.Now(), s); err != nil {
+	out := &counter{w: w}
+	if err := h.DB.ExportAudit(r.Context(), out, h.Now(), s); err != nil {
+		if out.n == 0 {
+			return err
+		}
 		h.Log.Error("an export of the audit broke off", "error", err)
 	}
 	return nil
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int
+}
+
+// Write writes on.
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += n
+	return n, err
 }
 
 // getFence reports the contacts at or after a payment's value time: ?from=, ?to=, ?limit= of those listed.
