@@ -115,7 +115,7 @@ const (
 )
 
 // Attempt is one try to send a contact, committed before the message leaves. Known is what was known at that moment:
-// the proof that no payment had come in.
+// the proof that no payment had come in; see [Certificate].
 type Attempt struct {
 	ID         AttemptID    `json:"id"`
 	ContactID  ContactID    `json:"contact_id"`
@@ -132,6 +132,9 @@ type Attempt struct {
 	ClaimedAt  time.Time    `json:"claimed_at,omitzero"`
 	LeaseUntil time.Time    `json:"lease_until,omitzero"` // after which a try without an answer is in doubt
 	EndedAt    time.Time    `json:"ended_at,omitzero"`    // when the answer was stored; zero while open
+	BegunAt    time.Time    `json:"begun_at,omitzero"`    // when the POST began; zero while that is not known, and where none did
+	FencedAt   time.Time    `json:"fenced_at,omitzero"`   // money came in while it was open: from here on it must not begin; zero: none did
+	Salt       string       `json:"-"`                    // of the certificate's commitment: whoever has it can try values
 }
 
 // AttemptState is how a try to send ended.
@@ -145,16 +148,6 @@ const (
 	AttemptInDoubt  AttemptState = "in_doubt"
 	AttemptRecalled AttemptState = "recalled" // stopped before the POST: a payment came in
 )
-
-// Knowledge is the certificate that a contact carries: what the ledger said, and how fresh it was, when the contact was
-// claimed.
-type Knowledge struct {
-	LedgerVersion int64     `json:"ledger_version"` // counts the changes to the facts of the person's bucket
-	FeedAt        time.Time `json:"feed_at"`        // payments up to here were known
-	Items         []Item    `json:"items"`
-	Packs         []string  `json:"packs"` // rule packs, id@hash
-	Strategy      string    `json:"strategy"`
-}
 
 // Receipt is what a provider says became of an attempt. Receipts are kept as they come, in any order, and once each.
 type Receipt struct {

@@ -1,6 +1,9 @@
 package duly
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"time"
 )
 
@@ -93,4 +96,15 @@ func (f Force) Known() bool {
 		return true
 	}
 	return false
+}
+
+// Hash returns the first 16 bytes of SHA-256 over the decision as JSON, in hexadecimal: two decisions are the same if, and only
+// if, their hashes are.
+func (d *Decision) Hash() string {
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic("duly.Decision: " + err.Error()) // plain structs of texts and times always marshal
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
 }

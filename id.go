@@ -91,3 +91,15 @@ func idBucket(id string, kind byte) (int, bool) {
 	}
 	return int(n), true
 }
+
+// maskedTail is how many characters of an id are shown where it is masked.
+const maskedTail = 3
+
+// Masked returns the id for lists that are passed around: its last characters only, and of a short one nothing.
+func (id BorrowerID) Masked() string {
+	r := []rune(string(id))
+	if len(r) <= 2*maskedTail {
+		return "…"
+	}
+	return "…" + string(r[len(r)-maskedTail:])
+}

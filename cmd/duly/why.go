@@ -102,7 +102,7 @@ func (c *command) printRecorded(r *engine.Recorded, loc *time.Location, text boo
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
 		c.printf("      try %d by %s at %s: %s %s%s\n", a.No, a.Carrier, local(a.ClaimedAt, loc), a.State, a.Class, orNothing(" ", a.Detail))
-		c.printf("        known then: ledger version %d, payments up to %s, packs %s\n", a.Known.LedgerVersion, local(a.Known.FeedAt, loc), strings.Join(a.Known.Packs, ", "))
+		c.printCertificate("        ", &r.Proofs[i], loc)
 		if text {
 			c.printf("        %s\n", strings.ReplaceAll(a.Text, "\n", "\n        "))
 		}

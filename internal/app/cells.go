@@ -214,6 +214,12 @@ func (f *fleet) route(r *http.Request) (http.Handler, *duly.Error) {
 		if b, ok := duly.ReservationID(id).Bucket(); ok {
 			return f.of(b)
 		}
+	case strings.HasPrefix(path, "/v1/doubts/"), strings.HasPrefix(path, "/v1/attempts/"):
+		_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+		id, _, _ := strings.Cut(rest, "/")
+		if b, ok := duly.AttemptID(id).Bucket(); ok {
+			return f.of(b)
+		}
 	case r.Method == http.MethodPost:
 		if id := peek(r); id != "" {
 			return f.of(id.Bucket())

@@ -51,6 +51,7 @@ type Config struct {
 	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
 	Stream     StreamConfig                  `yaml:"stream"`       // the log of commands, where several cells take the place of store
 	Cells      []CellConfig                  `yaml:"cells"`        // the stores behind the log
+	Audit      AuditConfig                   `yaml:"audit"`        // where the daily roots of the audit are kept
 	Share      engine.Share                  `yaml:"-"`            // of the buckets, of the cell that Store is of
 }
 
@@ -144,6 +145,7 @@ func Default() Config {
 		Strategies: []string{"consumer-cn"}, Packs: []string{"policy-default", "cn-mainland"},
 		FeedMaxAge: Duration(26 * time.Hour), Lease: Duration(2 * time.Minute), Tick: Duration(5 * time.Second), Workers: 64,
 		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
+		Audit:    AuditConfig{Every: Duration(time.Minute)},
 		Stream:   StreamConfig{Name: "duly", Parts: 64, Replicas: 3},
 		Carriers: map[string]CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{}}},
 	}
@@ -316,6 +318,7 @@ func (c *Config) check(path string) error {
 		bad("node.lease", "not from %s to %s", nodeLeaseMin, nodeLeaseMax)
 	}
 	c.checkCells(bad)
+	c.Audit.check(bad)
 	if c.APIToken == "" && !loopback(c.Listen) {
 		bad("api_token", "needed where listen is not a loopback address")
 	}

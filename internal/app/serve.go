@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -66,8 +67,13 @@ func (a *App) run(ctx context.Context, h *api.Handler, served <-chan error, join
 	stopped := a.keep(k, out)
 	joined()
 	a.warnCalendars()
+	sealing, stop := context.WithCancel(ctx)
+	var seals sync.WaitGroup
+	seals.Go(func() { a.sealing(sealing) })
 	err := a.loop(ctx, h, out, served)
 	a.drain(ctx)
+	stop()
+	seals.Wait()
 	stopped()
 	if left := a.leave(ctx, k); left != nil {
 		a.Log.Warn("the buckets could not be given up; others take them when the lease ends", "error", left)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -103,6 +104,9 @@ func (c *Config) Cell(name string) (Config, error) {
 		if cell.Name == name {
 			one := *c
 			one.Store, one.Cells = cell.Store, nil
+			if one.Audit.Roots != "" {
+				one.Audit.Roots = filepath.Join(one.Audit.Roots, name)
+			}
 			one.Share = stream.ShareOf(c.Stream.Parts, cell.Parts[0], cell.Parts[1])
 			return one, nil
 		}

@@ -66,14 +66,17 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 	return out, err
 }
 
+// settleWait is how long a call waits for other processes to have seen what it applied.
+const settleWait = readAgeMax + readAgeMax/4
+
 // settleElsewhere waits, once facts are committed, until no other process can begin to send without having seen them: each
-// reads a claim again that is older than claimAgeMax, and every claim that was made before the commit is by then. It goes by
+// begins only on what it claimed or read within the last claimAgeMax or readAgeMax, and by then that is after the commit. It goes by
 // how long things take, not by what any clock shows.
 func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
 	if !a.elsewhere {
 		return
 	}
-	wait := time.NewTimer(claimAgeMax + claimAgeMax/4)
+	wait := time.NewTimer(settleWait)
 	defer wait.Stop()
 	select {
 	case <-ctx.Done():
@@ -124,6 +127,9 @@ func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, s
 	owed := map[int][]duly.BorrowerID{}  // who has new loans or instalments, which earlier payments may settle
 	stops := map[int][]duly.BorrowerID{} // whose contacts these facts may stop: not what is new of a book
 	applied := map[duly.FactKind]int{}
+	if err := e.toldAgain(tx, parcel, results, &out); err != nil {
+		return Applied{}, err
+	}
 	for i, f := range facts {
 		if results[i] != store.Added && results[i] != store.Changed {
 			continue
@@ -184,6 +190,26 @@ func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, s
 		tx.Audit(b, "facts", actor, "", factsDetail{Facts: applied, Persons: len(touched[b])})
 	}
 	return out, nil
+}
+
+// toldAgain sees to facts that are known already, and are no part of a book: the process that applied them may have died before it
+// had told others or waited for them, and this call is answered as if it had been the first.
+func (e *Engine) toldAgain(tx *store.Tx, parcel *store.Parcel, results []store.PutResult, out *Applied) error {
+	again := map[int][]duly.BorrowerID{}
+	for i, f := range parcel.Facts {
+		if b, ok := parcel.Bucket(i); ok && results[i] == store.Same && !ofBook(f.FactKind()) {
+			push(again, b, f.Owner())
+			e.fence.stop(f.Owner())
+		}
+	}
+	for _, b := range sortedKeys(again) {
+		elsewhere, err := e.claimedElsewhere(tx, b, again[b])
+		if err != nil {
+			return err
+		}
+		out.elsewhere = out.elsewhere || elsewhere
+	}
+	return nil
 }
 
 // push adds a borrower to those of a bucket. Facts of one person come together, so most are there already.
@@ -302,7 +328,11 @@ func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, ope
 	}
 	var again []duly.BorrowerID
 	var moves []store.Move
+	var claimed []duly.Contact
 	for _, c := range waiting {
+		if c.State == duly.Claimed {
+			claimed = append(claimed, c)
+		}
 		if open[c.BorrowerID] == nil { // the ledger is held in distrust: nothing is known to be settled
 			continue
 		}
@@ -319,12 +349,25 @@ func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, ope
 			again = append(again, c.BorrowerID)
 		}
 	}
+	if err := tx.FenceAttempts(claimed, e.fencedAt(tx.Now(), out)); err != nil {
+		return nil, err
+	}
 	if len(moves) == 0 {
 		return nil, nil
 	}
 	out.Stopped += len(moves)
 	tx.Audit(bucket, "contacts_cancelled", "engine", duly.CancelPaid, contactIDs(moves))
 	return again, tx.MoveContacts(moves)
+}
+
+// fencedAt is from when on no try of a borrower may begin whose payment is being applied. The fence was told before, and
+// another process reads its claims again before they are as old as the call waits.
+func (e *Engine) fencedAt(now time.Time, a *Applied) time.Time {
+	at := e.fresh(now)
+	if a.elsewhere {
+		at = at.Add(settleWait)
+	}
+	return at
 }
 
 // FindOwners fills in the owners of facts that name only their loan or, of replies, their contact. Those that this store does

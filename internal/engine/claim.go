@@ -139,13 +139,16 @@ func (e *Engine) judge(tx *store.Tx, due []duly.Contact, epochs map[int]int64, s
 		if c.state, err = tx.Bucket(bucket); err != nil {
 			return nil, err
 		}
+		if c.entry, err = tx.AuditNext(bucket); err != nil {
+			return nil, err
+		}
 		for i := range due[:n] {
 			if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
 				return nil, err
 			}
 		}
 		if len(c.moves) > 0 {
-			tx.Audit(bucket, "claimed", "engine", "", moveDetail(c.moves))
+			tx.Audit(bucket, auditClaimed, "engine", "", claimDetail(c.moves, c.seals))
 		}
 		moves, jobs = append(moves, c.moves...), append(jobs, c.jobs...)
 		due = due[n:]
@@ -174,6 +177,8 @@ type claimer struct {
 	now    time.Time
 	feedAt time.Time
 	state  store.Bucket
+	entry  int64                     // of the audit, that this claim will have
+	seals  map[duly.ContactID]string // commitments to the certificates
 	seen   *DispatchReport
 	moves  []store.Move
 	jobs   []job
@@ -314,6 +319,10 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		},
 		ClaimedAt: c.now, LeaseUntil: c.now.Add(c.e.cfg.Lease),
 	}
+	if c.seals == nil {
+		c.seals = map[duly.ContactID]string{}
+	}
+	c.seals[contact.ID] = certify(&a, &contact.Decision, c.entry)
 	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
 	if c.e.cfg.Clock != nil {
 		j.claimedAt = c.e.cfg.Clock()

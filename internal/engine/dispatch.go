@@ -117,7 +117,7 @@ type pipeline struct {
 
 // answer is what became of a job.
 type answer struct {
-	job      job
+	job      job // its attempt knows when the POST began, if it did
 	accepted channel.Accepted
 	err      *channel.Error
 	recalled bool
@@ -288,9 +288,12 @@ func (p *pipeline) store() {
 }
 
 // A claim older than claimAgeMax is read once more ahead of the POST: a payment applied by another process shows only
-// there. One older than claimAgeLimit is taken back: what the gate allowed then it must be asked again.
+// there. What was read then must be acted upon within readAgeMax, or is read again, a few times. One older than claimAgeLimit is
+// taken back: what the gate allowed then it must be asked again.
 const (
 	claimAgeMax   = 100 * time.Millisecond
+	readAgeMax    = 300 * time.Millisecond // a read may have to wait for a connection, and a busy machine for itself
+	readsMax      = 4
 	claimAgeLimit = 20 * time.Second
 )
 
@@ -306,13 +309,11 @@ func (e *Engine) fresh(now time.Time) time.Time {
 
 // send makes one try, unless the fence has fallen since the claim.
 func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
-	if !now.Before(j.contact.ExpiresAt) || now.Sub(j.attempt.ClaimedAt) > claimAgeLimit || e.waited(j) && !e.stillClaimed(ctx, &j) {
-		e.fence.begin(j.contact.BorrowerID, j.attempt.ID)
+	begun, current := e.current(ctx, &j, now)
+	if !e.fence.begin(j.contact.BorrowerID, j.attempt.ID) || !current {
 		return answer{job: j, recalled: true}
 	}
-	if !e.fence.begin(j.contact.BorrowerID, j.attempt.ID) {
-		return answer{job: j, recalled: true}
-	}
+	j.attempt.BegunAt = begun
 	timeout := j.carrier.Caps().Timeout
 	if timeout <= 0 {
 		timeout = sendTimeout
@@ -338,8 +339,30 @@ const sendTimeout = 30 * time.Second
 
 var errSendTimeout = errors.New("the carrier did not answer in time")
 
-func (e *Engine) waited(j job) bool {
-	return e.cfg.Clock != nil && e.cfg.Clock().Sub(j.claimedAt) > claimAgeMax
+// current returns when the POST begins, and whether it may as far as what is known of the contact goes: that is young enough at
+// this very reading of the clock, after which only the fence is asked. What has grown old is read once more, and that too must
+// be young when it is acted upon: a process that was paused in between reads again. Else a payment that another process
+// answered meanwhile would be passed by; the model in model_test.go has that story.
+func (e *Engine) current(ctx context.Context, j *job, now time.Time) (time.Time, bool) {
+	ageMax := claimAgeMax
+	for range readsMax {
+		begun := e.fresh(now) // read before the fence is asked: what stops it later has a later time
+		if !begun.Before(j.contact.ExpiresAt) || begun.Sub(j.attempt.ClaimedAt) > claimAgeLimit {
+			return begun, false
+		}
+		if e.cfg.Clock == nil {
+			return begun, true
+		}
+		read := e.cfg.Clock()
+		if elapsed(j.claimedAt, read) <= ageMax {
+			return begun, true
+		}
+		if !e.stillClaimed(ctx, j) {
+			return begun, false
+		}
+		j.claimedAt, ageMax = read, readAgeMax
+	}
+	return now, false // the store answers too slowly to be believed
 }
 
 // stillClaimed reads the contact and its person once more: it must be claimed still, every item of it owed as it was, and

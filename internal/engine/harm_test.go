@@ -170,7 +170,7 @@ func TestAnswerAfterTheLease(t *testing.T) {
 	}
 	w.step(w.at(-1, "09:30"))
 	w.want(who, "before push accepted")
-	d, err := w.e.Doubts(t.Context(), 10)
+	d, err := w.e.Doubts(t.Context(), w.at(-1, "10:00"), 10)
 	if err != nil {
 		t.Fatal(err)
 	}

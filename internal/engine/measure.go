@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/outcome"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -63,28 +62,4 @@ func (e *Engine) measureBucket(tx *store.Tx, bucket int) (int, error) {
 		return 0, err
 	}
 	return len(known), tx.SetMeasuredThrough(bucket, e.Today(tx.Now()))
-}
-
-// Doubts returns the attempts in doubt: what may have gone out and cannot be proved, oldest first.
-func (e *Engine) Doubts(ctx context.Context, limit int) ([]duly.Attempt, error) {
-	return e.db.InDoubt(ctx, "", time.Time{}, limit)
-}
-
-// Resolve records what became of an attempt in doubt, on a person's word. It is kept as a receipt, so that it shows in
-// the timeline and a later receipt can still know better.
-func (e *Engine) Resolve(ctx context.Context, now time.Time, id duly.AttemptID, status duly.ReceiptStatus, author string) error {
-	a, err := e.db.FindAttempt(ctx, id)
-	if err != nil {
-		return err
-	}
-	if a.State != duly.AttemptInDoubt {
-		return duly.Errorf(duly.Refused, "the attempt is not in doubt; it is %s", a.State)
-	}
-	var r ReceiveReport
-	rc := duly.Receipt{Provider: "person", Key: "resolve:" + string(id), AttemptID: id, Status: status, Detail: author, At: now}
-	if err := e.Accept(ctx, now, []duly.Receipt{rc}, &r); err != nil {
-		return err
-	}
-	b, _ := id.Bucket() // it was found by its id
-	return e.applyBuckets(ctx, now, []int{b}, &r)
 }

@@ -209,7 +209,10 @@ func (e *Engine) applyReceipt(tx *store.Tx, rc *duly.Receipt, r *ReceiveReport) 
 	c.State, c.Reason, c.ChangedAt = next, "", tx.Now()
 	e.setFallback(&c, rc, tx.Now())
 	if a.State == duly.AttemptInDoubt || a.State == duly.AttemptOpen {
-		a.State, a.EndedAt = duly.AttemptAccepted, tx.Now()
+		a.State = duly.AttemptAccepted
+		if a.EndedAt.IsZero() { // one that was in doubt ended when it came to be so
+			a.EndedAt = tx.Now()
+		}
 		if a.ProviderID == "" {
 			a.ProviderID = rc.ProviderID
 		}

@@ -117,7 +117,10 @@ func (e *Engine) reserve(tx *store.Tx, by string, ask *Ask) (Slot, error) {
 	}
 	v.ExpiresAt = j.lasts(v.ReservedAt, v.ExpiresAt)
 	v.At = v.ExpiresAt
-	v.Known = duly.Knowledge{LedgerVersion: j.state.Version, FeedAt: j.feedAt, Items: v.Items, Packs: d.Packs, Strategy: j.strategy}
+	v.Known = duly.Knowledge{
+		LedgerVersion: j.state.Version, FeedAt: j.feedAt, Outstanding: duly.OutstandingOf(v.Items), Items: v.Items, Packs: d.Packs, Strategy: j.strategy,
+		Decision: d.Hash(),
+	}
 	if err := tx.PutReservation(&v); err != nil {
 		return Slot{}, err
 	}

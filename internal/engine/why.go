@@ -40,6 +40,7 @@ func (x *Explanation) Mask() {
 type Recorded struct {
 	Contact  duly.Contact   `json:"contact"`
 	Attempts []duly.Attempt `json:"attempts"`
+	Proofs   []Proof        `json:"certificates"` // of the attempts, in their order, held against the audit
 	Receipts []duly.Receipt `json:"receipts"`
 }
 
@@ -137,11 +138,18 @@ func recorded(tx *store.Tx, p *duly.Person, day civil.Date) ([]Recorded, error) 
 		if err != nil {
 			return nil, err
 		}
+		proofs := make([]Proof, len(attempts))
+		for i := range attempts {
+			if proofs[i], err = prove(tx, &attempts[i]); err != nil {
+				return nil, err
+			}
+			proofs[i].Mask()
+		}
 		receipts, err := tx.Receipts(c.ID)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Recorded{Contact: c, Attempts: attempts, Receipts: receipts})
+		out = append(out, Recorded{Contact: c, Attempts: attempts, Proofs: proofs, Receipts: receipts})
 	}
 	return out, nil
 }

@@ -65,6 +65,7 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 		t.Fatalf("seed %d: %v", seed, err)
 	}
 	check(t, ctx, a, seed)
+	sealed(t, a, seed, start, start.Add(days))
 	s, err := sim.Summarise(ctx, a.DB, a.Location, start, start.Add(days))
 	if err != nil {
 		t.Fatal(err)

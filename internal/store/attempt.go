@@ -12,8 +12,8 @@ import (
 )
 
 // An attempt's id is that of its contact and its number, so those are its key.
-const attemptQuery = "SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at " +
-	"FROM attempt WHERE "
+const attemptQuery = "SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, " +
+	"begun_at, fenced_at, salt FROM attempt WHERE "
 
 func scanAttempt(r *row) duly.Attempt {
 	a := duly.Attempt{
@@ -21,7 +21,7 @@ func scanAttempt(r *row) duly.Attempt {
 		ProviderID: r.text(), Class: r.text(), Detail: r.text(), Segments: r.int(), Text: r.text(),
 	}
 	r.json(&a.Known)
-	a.ClaimedAt, a.LeaseUntil, a.EndedAt = r.time(), r.time(), r.time()
+	a.ClaimedAt, a.LeaseUntil, a.EndedAt, a.BegunAt, a.FencedAt, a.Salt = r.time(), r.time(), r.time(), r.time(), r.time(), r.text()
 	a.ID = duly.NewAttemptID(a.ContactID, a.No)
 	return a
 }
@@ -29,11 +29,12 @@ func scanAttempt(r *row) duly.Attempt {
 // A recalled attempt never left: its number, and with it the provider's reference, is used for the next.
 var putAttempts = batch{
 	head: "@insert INTO attempt (bucket, contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, " +
-		"lease_until, ended_at) ",
-	cols: 15,
+		"lease_until, ended_at, begun_at, fenced_at, salt) ",
+	cols: 18,
 	tail: " ON CONFLICT (bucket, contact_id, no) DO UPDATE SET carrier = excluded.carrier, state = excluded.state, provider_id = excluded.provider_id, " +
 		"class = excluded.class, detail = excluded.detail, segments = excluded.segments, body = excluded.body, known = excluded.known, " +
-		"claimed_at = excluded.claimed_at, lease_until = excluded.lease_until, ended_at = excluded.ended_at WHERE attempt.state = 'recalled'",
+		"claimed_at = excluded.claimed_at, lease_until = excluded.lease_until, ended_at = excluded.ended_at, begun_at = excluded.begun_at, " +
+		"fenced_at = excluded.fenced_at, salt = excluded.salt WHERE attempt.state = 'recalled'",
 }
 
 // PutAttempts adds attempts, before they leave. It fails, and the transaction with it, where one was made before, unless
@@ -54,7 +55,8 @@ func (tx *Tx) PutAttempts(attempts []duly.Attempt) error {
 			return fmt.Errorf("put attempts: %w", err)
 		}
 		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.BorrowerID), a.Carrier, string(a.State), a.ProviderID, a.Class, a.Detail,
-			int64(a.Segments), a.Text, string(known), micros(a.ClaimedAt), micros(a.LeaseUntil), micros(a.EndedAt))
+			int64(a.Segments), a.Text, string(known), micros(a.ClaimedAt), micros(a.LeaseUntil), micros(a.EndedAt), micros(a.BegunAt),
+			micros(a.FencedAt), a.Salt)
 	}
 	n, err := tx.rows(&putAttempts, args)
 	if err != nil {
@@ -69,14 +71,15 @@ func (tx *Tx) PutAttempts(attempts []duly.Attempt) error {
 
 var finishAttempts = batch{
 	head: "@update attempt SET state = v.column4, provider_id = CASE WHEN v.column5 = '' THEN provider_id ELSE v.column5 END, class = v.column6, " +
-		"detail = v.column7, segments = v.column8, ended_at = v.column9 FROM (",
-	cols: 9,
+		"detail = v.column7, segments = v.column8, ended_at = v.column9, " +
+		"begun_at = CASE WHEN v.column10 = 0 THEN begun_at ELSE v.column10 END FROM (",
+	cols: 10,
 	tail: ") AS v WHERE attempt.bucket = v.column1 AND attempt.contact_id = v.column2 AND attempt.no = v.column3 " +
 		"AND (attempt.state IN ('open', 'in_doubt') OR attempt.state = v.column4)",
 }
 
 // FinishAttempts stores how attempts ended. One that had already ended otherwise keeps its end: a receipt that overtook
-// the answer knows better. A provider's reference is never lost.
+// the answer knows better. A provider's reference is never lost, nor when the POST began.
 func (tx *Tx) FinishAttempts(attempts []duly.Attempt) error {
 	args := make([]any, 0, finishAttempts.cols*len(attempts))
 	for i := range attempts {
@@ -85,10 +88,36 @@ func (tx *Tx) FinishAttempts(attempts []duly.Attempt) error {
 		if err := tx.changed(b); err != nil {
 			return fmt.Errorf("finish attempts: %w", err)
 		}
-		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.State), a.ProviderID, a.Class, a.Detail, int64(a.Segments), micros(a.EndedAt))
+		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.State), a.ProviderID, a.Class, a.Detail, int64(a.Segments), micros(a.EndedAt),
+			micros(a.BegunAt))
 	}
 	if _, err := tx.rows(&finishAttempts, args); err != nil {
 		return fmt.Errorf("finish attempts: %w", err)
+	}
+	return nil
+}
+
+var fenceAttempts = batch{
+	head: "@update attempt SET fenced_at = v.column4 FROM (",
+	cols: 4,
+	tail: ") AS v WHERE attempt.bucket = v.column1 AND attempt.contact_id = v.column2 AND attempt.no = v.column3 AND attempt.state = 'open' " +
+		"AND attempt.fenced_at = 0",
+}
+
+// FenceAttempts notes of the open tries of contacts that are claimed that money came in, and from when on they must not begin.
+// The first time stays.
+func (tx *Tx) FenceAttempts(claimed []duly.Contact, at time.Time) error {
+	args := make([]any, 0, fenceAttempts.cols*len(claimed))
+	for i := range claimed {
+		c := &claimed[i]
+		b := c.BorrowerID.Bucket()
+		if _, err := tx.held(b); err != nil {
+			return fmt.Errorf("fence attempts: %w", err)
+		}
+		args = append(args, int64(b), string(c.ID), int64(c.Attempts), micros(at))
+	}
+	if _, err := tx.rows(&fenceAttempts, args); err != nil {
+		return fmt.Errorf("fence attempts: %w", err)
 	}
 	return nil
 }
@@ -103,6 +132,11 @@ func (tx *Tx) attempts(query string, args ...any) ([]duly.Attempt, error) {
 func (tx *Tx) OpenAttempts(bucket int, before time.Time, limit int) ([]duly.Attempt, error) {
 	return tx.attempts("bucket = $1 AND state = 'open' AND lease_until <= $2 ORDER BY lease_until, contact_id, no LIMIT $3",
 		int64(bucket), micros(before), int64(limit))
+}
+
+// AttemptsBetween returns the attempts of a bucket that were claimed from one instant until before another, oldest first.
+func (tx *Tx) AttemptsBetween(bucket int, from, until time.Time) ([]duly.Attempt, error) {
+	return tx.attempts("bucket = $1 AND claimed_at >= $2 AND claimed_at < $3 ORDER BY claimed_at, contact_id, no", int64(bucket), micros(from), micros(until))
 }
 
 // Attempts returns the attempts of a contact, first to last.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -263,5 +264,7 @@ func (tx *Tx) Audit(bucket int, kind, actor, subject string, detail any) {
 		}
 		return
 	}
-	tx.entries[bucket] = append(tx.entries[bucket], audit.Entry{At: tx.now, Kind: kind, Actor: actor, Subject: subject, Detail: string(b)})
+	tx.entries[bucket] = append(tx.entries[bucket], audit.Entry{
+		At: tx.now, Kind: kind, Actor: strings.ToValidUTF8(actor, "?"), Subject: strings.ToValidUTF8(subject, "?"), Detail: string(b),
+	})
 }

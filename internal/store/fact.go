@@ -71,8 +71,8 @@ type factTable struct {
 	add   batch  // bucket, content, version, digest, extra: one that is not there
 	put   batch  // the same, over an older version
 	args  func(a []any, f duly.Fact) []any
-	extra func(a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
-	loan  func(f duly.Fact) duly.LoanID    // the loan it refers to; nil for kinds that refer to none
+	extra func(tx *Tx, a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
+	loan  func(f duly.Fact) duly.LoanID            // the loan it refers to; nil for kinds that refer to none
 	// It goes with its loan: of a loan whose facts were removed nothing is news. What else refers to a loan may be.
 	ledger bool
 	later  int // how many of its content columns, the last, are younger than the table; see content
@@ -384,7 +384,7 @@ func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error
 	row := t.args(append(p.row[:0], int64(ref.bucket())), f)
 	row = append(row, now.version, now.digest)
 	if t.extra != nil {
-		row = t.extra(row, f)
+		row = t.extra(p.tx, row, f)
 	}
 	p.row = row
 	switch f := f.(type) { // which others refer to

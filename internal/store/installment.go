@@ -26,7 +26,9 @@ var installmentTable = factTable{
 		return append(a, string(i.BorrowerID), string(i.LoanID), int64(i.No), i.DueOn.Int(), string(i.Currency()),
 			i.Principal.Minor, i.Interest.Minor, i.Fee.Minor)
 	},
-	extra:  func(a []any, f duly.Fact) []any { return append(a, flag(f.(*duly.Installment).Due().Total() > 0)) },
+	extra: func(_ *Tx, a []any, f duly.Fact) []any {
+		return append(a, flag(f.(*duly.Installment).Due().Total() > 0))
+	},
 	loan:   func(f duly.Fact) duly.LoanID { return f.(*duly.Installment).LoanID },
 	ledger: true,
 }

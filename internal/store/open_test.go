@@ -267,8 +267,11 @@ func TestTampering(t *testing.T) {
 				}
 				return
 			}
-			if len(r.Breaks) == 0 || *r.Breaks[0] != c.want {
-				t.Fatalf("got %v, want %v", r.Breaks, c.want)
+			if len(r.Breaks) == 0 {
+				t.Fatalf("got none, want %v", &c.want)
+			}
+			if got := *r.Breaks[0]; got.Bucket != c.want.Bucket || got.Seq != c.want.Seq || got.Fault != c.want.Fault {
+				t.Fatalf("got %v, want %v", &got, &c.want)
 			}
 		})
 	}

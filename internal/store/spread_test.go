@@ -33,11 +33,12 @@ import (
 // cold lists them by what their text begins with, each with the reason why it may look everywhere.
 var cold = []struct{ begins, reason string }{
 	{"SELECT b.bucket FROM bucket b WHERE ", "asks which buckets need something, once a step: 1,024 looks into an index, whatever the book's size"},
+	{"SELECT bucket, audit_seq, audit_hash FROM bucket WHERE audit_seq > 0 ", "the heads of all records, once a day, from 1,024 rows that hold no person"},
 	{"SELECT CAST(SUM(people) AS BIGINT) FROM bucket", "how many people there are, once a plan, from 1,024 rows that hold no person"},
 	{"SELECT id, borrower_id FROM loan WHERE id ", "a payment that names its loan and not its borrower: a look into the index loan_id of each partition, up to 1,000 loans at a time"},
-	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at FROM attempt WHERE provider_id = $1 ",
+	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, begun_at, fenced_at, salt FROM attempt WHERE provider_id = $1 ",
 		"a receipt that names the carrier's reference only; those of carriers that give back our own name their bucket"},
-	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at FROM attempt WHERE state = 'in_doubt' ",
+	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, begun_at, fenced_at, salt FROM attempt WHERE state = 'in_doubt' ",
 		"the list of what is in doubt, for a person or for asking a carrier: an index of those alone"},
 	{"SELECT strategy, step, channel, rung, state, reason, not_before / 900000000, COUNT(*) FROM contact WHERE day = $1 ", "report: volumes of a day"},
 	{"SELECT state, COUNT(*) FROM contact GROUP BY state", "report: totals"},

@@ -64,6 +64,9 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"leases pass from one node to the next", testLeases},
 		{"a claim without a lease is refused in the store", testLeased},
 		{"a command of a log takes effect once", testMarks},
+		{"the audit is sealed by roots", testRoots},
+		{"what the audit conceals can be erased", testConcealed},
+		{"since when payments are known", testPaymentsKnown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

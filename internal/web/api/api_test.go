@@ -462,7 +462,8 @@ func TestReceipts(t *testing.T) {
 func TestToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.Open(t, "sqlite"), "secret")
-	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /v1/retention", "GET /metrics"}
+	targets := []string{"POST /v1/payments", "POST /v1/events", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/nodes", "GET /v1/retention", "GET /metrics",
+		"POST /v1/doubts/answers", "POST /v1/doubts/a1/resolve", "GET /v1/attempts/a1/certificate", "GET /v1/fence", "GET /v1/audit/roots", "GET /v1/audit/roots/1", "GET /v1/audit/export"}
 	for _, target := range targets {
 		method, path, _ := strings.Cut(target, " ")
 		for name, headers := range map[string][]string{
@@ -519,7 +520,7 @@ func TestStoreGone(t *testing.T) {
 	w := newWorld(t, storetest.Open(t, "sqlite"), "")
 	w.lend()
 	must(t, w.db.Close())
-	for _, target := range []string{"POST /v1/payments", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts"} {
+	for _, target := range []string{"POST /v1/payments", "GET /v1/borrowers/B1/why", "GET /v1/plan", "GET /v1/doubts", "GET /v1/fence", "GET /v1/audit/roots", "GET /v1/audit/export"} {
 		method, path, _ := strings.Cut(target, " ")
 		code, body := w.call(method, path, pay)
 		if e, _ := decode(t, body)["error"].(map[string]any); code < 500 || e["code"] == nil {

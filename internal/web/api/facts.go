@@ -183,7 +183,7 @@ func (h *Handler) getDoubts(w http.ResponseWriter, r *http.Request) error {
 		}
 		limit = n
 	}
-	d, err := h.Engine.Doubts(r.Context(), limit)
+	d, err := h.Engine.Doubts(r.Context(), h.Now().UTC(), limit)
 	if err != nil {
 		return err
 	}
