@@ -71,6 +71,7 @@ type factTable struct {
 	add   batch  // bucket, content, version, digest, extra: one that is not there
 	put   batch  // the same, over an older version
 	args  func(a []any, f duly.Fact) []any
+	scan  func(r *row) duly.Fact           // the opposite: what args and the version after it say; nil of borrowers
 	extra func(a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
 	loan  func(f duly.Fact) duly.LoanID    // the loan it refers to; nil for kinds that refer to none
 	later int                              // how many of its content columns, the last, are younger than the table; see content
@@ -163,35 +164,51 @@ type Parcel struct {
 
 // NewParcel makes facts ready to be put. They must not change after that.
 func NewParcel(facts []duly.Fact) (*Parcel, error) {
-	p := &Parcel{Facts: facts, refs: make([]factRef, 0, len(facts)), buckets: make([]int16, len(facts))}
+	m := parcelMaker{facts: make([]duly.Fact, 0, len(facts)), refs: make([]factRef, 0, len(facts)), buckets: make([]int16, 0, len(facts))}
 	var d digester
-	var last duly.BorrowerID
-	bucket := -1
-	for i, f := range facts {
-		rank, owner := tableRank(f.FactKind()), f.Owner()
+	for _, f := range facts {
+		rank := tableRank(f.FactKind())
 		if rank < 0 {
 			return nil, fmt.Errorf("no table for facts of kind %s", f.FactKind())
 		}
-		if owner == "" {
-			p.buckets[i] = -1
-			continue
-		}
-		if owner != last || bucket < 0 {
-			last, bucket = owner, owner.Bucket()
-		}
-		p.buckets[i] = int16(bucket)
-		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.fact(factTables[rank], f)})
+		m.add(rank, f, d.fact(factTables[rank], f))
 	}
+	return m.parcel(), nil
+}
+
+// parcelMaker gathers the facts of a parcel.
+type parcelMaker struct {
+	facts   []duly.Fact
+	refs    []factRef
+	buckets []int16
+	last    duly.BorrowerID
+	bucket  int // of last
+}
+
+func (m *parcelMaker) add(rank int, f duly.Fact, digest int64) {
+	owner := f.Owner()
+	m.facts = append(m.facts, f)
+	if owner == "" {
+		m.buckets = append(m.buckets, -1)
+		return
+	}
+	if owner != m.last {
+		m.last, m.bucket = owner, owner.Bucket()
+	}
+	m.buckets = append(m.buckets, int16(m.bucket))
+	m.refs = append(m.refs, factRef{len(m.facts) - 1, rank*bucketsMax + m.bucket, owner, f.FactKey(), digest})
+}
+
+func (m *parcelMaker) parcel() *Parcel {
 	// Table by table, and in each by person: what is written next goes onto the page that was written last. What comes
 	// twice comes together.
-	slices.SortFunc(p.refs, func(a, b factRef) int {
+	slices.SortFunc(m.refs, func(a, b factRef) int {
 		if a.order != b.order {
 			return a.order - b.order
 		}
 		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.key, b.key), a.at-b.at)
 	})
-	p.who = crowdIn(p.refs)
-	return p, nil
+	return &Parcel{m.facts, m.refs, crowdIn(m.refs), m.buckets}
 }
 
 // crowdIn returns whom facts are about, of which the table and bucket are known.
