@@ -327,7 +327,11 @@ func (im *importer) applyChunk(ctx context.Context, w *window, c *chunk, all boo
 		return err
 	}
 	var applied Applied
-	err = im.e.db.Update(ctx, im.now, p.Buckets(), func(tx *store.Tx) error {
+	update := im.e.db.UpdatePart
+	if all {
+		update = im.e.db.Update
+	}
+	err = update(ctx, im.now, p.Buckets(), func(tx *store.Tx) error {
 		var err error
 		if applied, err = im.e.applyParcel(tx, im.actor(), p, false); err != nil || !all {
 			return err

@@ -68,6 +68,8 @@ type liteConn struct {
 	c     *sqlite.Conn
 	stmts map[string]*liteStmt
 	texts map[*batch]string
+	hasty bool
+	part  bool // commits do not wait for the disk, until the next that does
 }
 
 type liteStmt struct {
@@ -82,7 +84,7 @@ func newLiteConn(path string, readOnly, hasty bool) (*liteConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &liteConn{c: c, stmts: map[string]*liteStmt{}, texts: map[*batch]string{}}
+	l := &liteConn{c: c, stmts: map[string]*liteStmt{}, texts: map[*batch]string{}, hasty: hasty || readOnly}
 	for _, p := range sqlitePragmas(readOnly, hasty) {
 		if _, err := l.exec(context.Background(), "PRAGMA "+p, nil); err != nil {
 			l.close(true)
@@ -132,6 +134,29 @@ func (st *liteStmt) bindOne(i int, a any) error {
 		return fmt.Errorf("value %d is of type %T", i, a)
 	}
 	return nil
+}
+
+// begin opens a transaction. What was committed as a part is behind it in the log, and lasts as soon as what comes after.
+func (l *liteConn) begin(ctx context.Context, text string, part bool) error {
+	if part != l.part && !l.hasty {
+		level := "FULL"
+		if part {
+			level = "NORMAL"
+		}
+		st, _, err := l.c.PrepareTransient("PRAGMA synchronous = " + level) // acts as it is prepared, so it is not kept
+		if err != nil {
+			return err
+		}
+		if _, err := l.run(&liteStmt{Stmt: st}); err != nil {
+			return err
+		}
+		if err := st.Finalize(); err != nil {
+			return err
+		}
+		l.part = part
+	}
+	_, err := l.exec(ctx, text, nil)
+	return err
 }
 
 func (l *liteConn) exec(ctx context.Context, text string, args []any) (int64, error) {
