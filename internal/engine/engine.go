@@ -34,7 +34,8 @@ const (
 	dispatchMax      = 5000    // contacts sent in one Step; the caller steps again while there is more
 	receiptMax       = 2000    // receipts taken from one carrier or one bucket at a time
 	attemptsMax      = 5       // tries of one contact before it counts as failed
-	importChunkRows  = 25_000  // rows of an import applied in one transaction
+	importChunkRows  = 25_000  // rows of an import applied in one transaction at most
+	importGroupRows  = 10_000  // rows of an import applied in one transaction where they are sorted: a larger one gains nothing
 	importWindowRows = 250_000 // rows of an import sorted before they are applied
 )
 

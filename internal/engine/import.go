@@ -252,7 +252,7 @@ func (im *importer) apply(ctx context.Context, w *window) error {
 // different buckets are applied in any order; then what nobody is known to own, for its loans may be among the others; and
 // then how far the file has been read.
 func (im *importer) applyParts(ctx context.Context, w *window) error {
-	groups, rest := w.groups(importChunkRows), []*part{&w.parts[windowParts]}
+	groups, rest := w.groups(importGroupRows), []*part{&w.parts[windowParts]}
 	owned := w.good - rest[0].rows
 	if im.opt.Way == nil && w.good <= importChunkRows && (owned == 0 || owned == w.good) {
 		var all []*part
