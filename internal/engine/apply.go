@@ -48,10 +48,10 @@ func (e *Engine) Apply(ctx context.Context, now time.Time, actor string, facts [
 	if err := e.FindOwners(ctx, facts); err != nil {
 		return Applied{}, err
 	}
-	if err := e.foreign(facts); err != nil {
-		return Applied{}, err
-	}
 	p, err := parcel(facts)
+	if err == nil {
+		err = e.foreign(p.Buckets())
+	}
 	if err != nil {
 		return Applied{}, err
 	}

@@ -29,12 +29,14 @@ import (
 
 // Limits of one step, so that no step runs without end.
 const (
-	historyDays     = 35   // how far back persons are read at least; see Engine.since
-	claimMax        = 256  // contacts claimed in one transaction
-	dispatchMax     = 5000 // contacts sent in one Step; the caller steps again while there is more
-	receiptMax      = 2000 // receipts taken from one carrier or one bucket at a time
-	attemptsMax     = 5    // tries of one contact before it counts as failed
-	importChunkRows = 25_000
+	historyDays      = 35      // how far back persons are read at least; see Engine.since
+	claimMax         = 256     // contacts claimed in one transaction
+	dispatchMax      = 5000    // contacts sent in one Step; the caller steps again while there is more
+	receiptMax       = 2000    // receipts taken from one carrier or one bucket at a time
+	attemptsMax      = 5       // tries of one contact before it counts as failed
+	importChunkRows  = 25_000  // rows of an import applied in one transaction at most
+	importGroupRows  = 10_000  // rows of an import applied in one transaction where they are sorted: a larger one gains nothing
+	importWindowRows = 250_000 // rows of an import sorted before they are applied
 )
 
 // FeedPayments is the name of the feed whose freshness the payment fence watches.

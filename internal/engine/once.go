@@ -42,13 +42,13 @@ var errAnswerLost = errors.New("what became of an earlier command is not kept")
 // their owners; bulk facts make whole buckets due for planning.
 func (e *Engine) ApplyOnce(ctx context.Context, now time.Time, actor string, at store.Mark, facts []duly.Fact, bulk bool) (Answer, error) {
 	out := Answer{Results: make([]store.PutResult, len(facts))}
-	if err := e.foreign(facts); err != nil {
-		return out, err
-	}
 	byBucket := map[int][]int{} // places in facts
 	for i, f := range facts {
 		b := f.Owner().Bucket()
 		byBucket[b] = append(byBucket[b], i)
+	}
+	if err := e.foreign(sortedKeys(byBucket)); err != nil {
+		return out, err
 	}
 	for _, group := range e.db.Groups(sortedKeys(byBucket)) {
 		var part Answer

@@ -40,10 +40,10 @@ func (h *Holding) Share() Share {
 }
 
 // foreign fails for facts of people whom this store does not have: written here, nobody would ever look at them.
-func (e *Engine) foreign(facts []duly.Fact) error {
+func (e *Engine) foreign(buckets []int) error {
 	share := e.holding.Share()
-	for _, f := range facts {
-		if f.Owner() != "" && !share.Has(f.Owner().Bucket()) {
+	for _, b := range buckets {
+		if !share.Has(b) {
 			return errForeign()
 		}
 	}

@@ -16,6 +16,7 @@ var caseTable = factTable{
 	known: knownQuery("case_file", "borrower_id", "id"),
 	add:   addBatch(casePut),
 	put:   casePut,
+	scan:  asFact(scanCase),
 	args: func(a []any, f duly.Fact) []any {
 		c := f.(*duly.Case)
 		return append(a, string(c.BorrowerID), string(c.ID), string(c.Kind), string(c.LoanID), string(c.Channel), flag(c.Urgent), flag(c.Complex),

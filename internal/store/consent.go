@@ -11,6 +11,7 @@ var consentTable = factTable{
 	known: knownQuery("consent", "borrower_id", "id"),
 	add:   addBatch(consentPut),
 	put:   consentPut,
+	scan:  asFact(scanConsent),
 	args: func(a []any, f duly.Fact) []any {
 		c := f.(*duly.Consent)
 		return append(a, string(c.BorrowerID), string(c.ID), c.Key, micros(c.GivenAt), micros(c.Until), micros(c.WithdrawnAt), c.Evidence)
@@ -35,6 +36,7 @@ var optOutTable = factTable{
 	known: knownQuery("opt_out", "borrower_id", "id"),
 	add:   addBatch(optOutPut),
 	put:   optOutPut,
+	scan:  asFact(scanOptOut),
 	args: func(a []any, f duly.Fact) []any {
 		o := f.(*duly.OptOut)
 		return append(a, string(o.BorrowerID), string(o.ID), o.Key, string(o.LoanID), micros(o.At), micros(o.RevokedAt), o.Source)

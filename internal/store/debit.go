@@ -11,6 +11,7 @@ var debitTable = factTable{
 	known: knownQuery("debit", "borrower_id", "id"),
 	add:   addBatch(debitPut),
 	put:   debitPut,
+	scan:  asFact(scanDebit),
 	args: func(a []any, f duly.Fact) []any {
 		d := f.(*duly.Debit)
 		return append(a, string(d.BorrowerID), string(d.ID), string(d.LoanID), int64(d.InstallmentNo), micros(d.At), string(d.State), d.Reason)

@@ -56,3 +56,21 @@ func MigrateMore(ctx context.Context, db *DB, text string) error {
 
 // SetMigrateTries has migrations that others keep from their locks give up after so many tries.
 func SetMigrateTries(db *DB, n int) { db.migrateTries = n }
+
+// Setting returns the one text that a query brings.
+func Setting(tx *Tx, query string) (text string, err error) {
+	err = tx.query(func(r *row) error { text = r.text(); return nil }, query)
+	return text, err
+}
+
+// NumTables is how many kinds of facts there are.
+const NumTables = numTables
+
+// Digests returns the digests of a parcel's facts, by their place.
+func Digests(p *Parcel) map[int]int64 {
+	out := map[int]int64{}
+	for _, r := range p.refs {
+		out[r.at] = r.digest
+	}
+	return out
+}

@@ -71,6 +71,7 @@ type factTable struct {
 	add   batch  // bucket, content, version, digest, extra: one that is not there
 	put   batch  // the same, over an older version
 	args  func(a []any, f duly.Fact) []any
+	scan  func(r *row) duly.Fact                   // the opposite: what args and the version after it say; nil of borrowers
 	extra func(tx *Tx, a []any, f duly.Fact) []any // derived columns, which are no part of the content; may be nil
 	loan  func(f duly.Fact) duly.LoanID            // the loan it refers to; nil for kinds that refer to none
 	// It goes with its loan: of a loan whose facts were removed nothing is news. What else refers to a loan may be.
@@ -165,35 +166,80 @@ type Parcel struct {
 
 // NewParcel makes facts ready to be put. They must not change after that.
 func NewParcel(facts []duly.Fact) (*Parcel, error) {
-	p := &Parcel{Facts: facts, refs: make([]factRef, 0, len(facts)), buckets: make([]int16, len(facts))}
+	m := parcelMaker{facts: make([]duly.Fact, 0, len(facts)), refs: make([]factRef, 0, len(facts)), buckets: make([]int16, 0, len(facts))}
 	var d digester
-	var last duly.BorrowerID
-	bucket := -1
-	for i, f := range facts {
-		rank, owner := tableRank(f.FactKind()), f.Owner()
+	for _, f := range facts {
+		rank := tableRank(f.FactKind())
 		if rank < 0 {
 			return nil, fmt.Errorf("no table for facts of kind %s", f.FactKind())
 		}
-		if owner == "" {
-			p.buckets[i] = -1
-			continue
-		}
-		if owner != last || bucket < 0 {
-			last, bucket = owner, owner.Bucket()
-		}
-		p.buckets[i] = int16(bucket)
-		p.refs = append(p.refs, factRef{i, rank*bucketsMax + bucket, owner, f.FactKey(), d.fact(factTables[rank], f)})
+		m.add(rank, f, d.fact(factTables[rank], f))
 	}
+	return m.parcel(), nil
+}
+
+// parcelMaker gathers the facts of a parcel.
+type parcelMaker struct {
+	facts   []duly.Fact
+	refs    []factRef
+	buckets []int16
+	last    duly.BorrowerID
+	bucket  int // of last
+}
+
+func (m *parcelMaker) add(rank int, f duly.Fact, digest int64) {
+	owner := f.Owner()
+	m.facts = append(m.facts, f)
+	if owner == "" {
+		m.buckets = append(m.buckets, -1)
+		return
+	}
+	if owner != m.last {
+		m.last, m.bucket = owner, owner.Bucket()
+	}
+	m.buckets = append(m.buckets, int16(m.bucket))
+	m.refs = append(m.refs, factRef{len(m.facts) - 1, rank*bucketsMax + m.bucket, owner, f.FactKey(), digest})
+}
+
+func (m *parcelMaker) parcel() *Parcel {
 	// Table by table, and in each by person: what is written next goes onto the page that was written last. What comes
 	// twice comes together.
-	slices.SortFunc(p.refs, func(a, b factRef) int {
-		if a.order != b.order {
-			return a.order - b.order
+	refs := byOrder(m.refs)
+	for from := 0; from < len(refs); {
+		to := from + 1
+		for to < len(refs) && refs[to].order == refs[from].order {
+			to++
 		}
-		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.key, b.key), a.at-b.at)
-	})
-	p.who = crowdIn(p.refs)
-	return p, nil
+		slices.SortFunc(refs[from:to], func(a, b factRef) int {
+			if c := cmp.Compare(a.owner, b.owner); c != 0 {
+				return c
+			}
+			return cmp.Or(cmp.Compare(a.key, b.key), a.at-b.at)
+		})
+		from = to
+	}
+	return &Parcel{m.facts, refs, crowdIn(refs), m.buckets}
+}
+
+// byOrder sorts refs by their order alone. Many are counted, not compared.
+func byOrder(refs []factRef) []factRef {
+	if len(refs) < bucketsMax {
+		slices.SortFunc(refs, func(a, b factRef) int { return a.order - b.order })
+		return refs
+	}
+	next := make([]int, numTables*bucketsMax+1)
+	for i := range refs {
+		next[refs[i].order+1]++
+	}
+	for i := range next[1:] {
+		next[i+1] += next[i]
+	}
+	out := make([]factRef, len(refs))
+	for _, r := range refs {
+		out[next[r.order]] = r
+		next[r.order]++
+	}
+	return out
 }
 
 // crowdIn returns whom facts are about, of which the table and bucket are known.
@@ -277,15 +323,23 @@ type putter struct {
 	facts     []duly.Fact
 	results   []PutResult
 	borrowers map[factKey]stamp // that are known
-	loans     map[factKey]stamp
-	currency  map[factKey]money.Currency // of the loans
-	adding    [numTables]waitingRows     // that are not there
-	putting   [numTables]waitingRows     // that are there in an older version
+	loans     map[factKey]knownLoan
+	adding    [numTables]waitingRows // that are not there
+	putting   [numTables]waitingRows // that are there in an older version
 	row       []any
 	at        factKey // of the fact looked at last
 	was       stamp   // what it is as written so far
 	there     bool
 	owner     duly.BorrowerID // found to be known last
+	loan      factKey         // looked up last
+	loanIs    knownLoan
+	loanKnown bool
+}
+
+// knownLoan is what others that refer to a loan must know of it.
+type knownLoan struct {
+	stamp
+	currency money.Currency
 }
 
 const numTables = 14
@@ -333,11 +387,10 @@ func (p *putter) known(t *factTable, who crowd) (map[factKey]stamp, error) {
 
 // knownLoans is known for loans, with their currencies.
 func (p *putter) knownLoans(who crowd) error {
-	p.loans, p.currency = map[factKey]stamp{}, map[factKey]money.Currency{}
+	p.loans = map[factKey]knownLoan{}
 	return p.tx.queries(p.tx.ask(who, func(r *row) error {
 		k := factKey{duly.BorrowerID(r.text()), r.text()}
-		p.loans[k] = stamp{r.int64(), r.int64()}
-		p.currency[k] = money.Currency(r.text())
+		p.loans[k] = knownLoan{stamp{r.int64(), r.int64()}, money.Currency(r.text())}
 		return nil
 	}, loanTable.known)...)
 }
@@ -346,26 +399,29 @@ func (p *putter) knownLoans(who crowd) error {
 func (p *putter) kind(refs []factRef, who crowd) error {
 	t := factTables[refs[0].rank()]
 	p.at = factKey{} // an id names one thing of each kind
-	known := p.borrowers
-	switch t.kind {
-	case duly.FactBorrower:
-	case duly.FactLoan:
-		known = p.loans
-	default:
+	var known map[factKey]stamp
+	if t.kind != duly.FactBorrower && t.kind != duly.FactLoan {
 		var err error
 		if known, err = p.known(t, who); err != nil {
 			return err
 		}
 	}
+	was := func(k factKey) (stamp, bool) { s, ok := known[k]; return s, ok }
+	switch t.kind {
+	case duly.FactBorrower:
+		was = func(k factKey) (stamp, bool) { s, ok := p.borrowers[k]; return s, ok }
+	case duly.FactLoan:
+		was = func(k factKey) (stamp, bool) { l, ok := p.loans[k]; return l.stamp, ok }
+	}
 	for i := range refs {
-		if err := p.fact(t, &refs[i], known); err != nil {
+		if err := p.fact(t, &refs[i], was); err != nil {
 			return err
 		}
 	}
 	return p.flushAll(t, refs[0].rank())
 }
 
-func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error {
+func (p *putter) fact(t *factTable, ref *factRef, was func(factKey) (stamp, bool)) error {
 	f := p.facts[ref.at]
 	if r := p.refers(t, ref.owner, f); r != NoResult {
 		p.results[ref.at] = r
@@ -374,7 +430,7 @@ func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error
 	now := stamp{f.FactVersion(), ref.digest}
 	if key := (factKey{ref.owner, ref.key}); key != p.at {
 		p.at = key
-		p.was, p.there = known[key]
+		p.was, p.there = was(key)
 	}
 	result, write := judge(p.was, now, p.there)
 	p.results[ref.at] = result
@@ -391,7 +447,7 @@ func (p *putter) fact(t *factTable, ref *factRef, known map[factKey]stamp) error
 	case *duly.Borrower:
 		p.borrowers[p.at] = now
 	case *duly.Loan:
-		p.loans[p.at], p.currency[p.at] = now, f.Currency
+		p.loans[p.at] = knownLoan{now, f.Currency}
 	}
 	there := p.there
 	p.was, p.there = now, true
@@ -413,14 +469,17 @@ func (p *putter) refers(t *factTable, owner duly.BorrowerID, f duly.Fact) PutRes
 		return NoResult
 	}
 	if id := t.loan(f); id != "" {
-		loan, ok := p.loans[factKey{owner, string(id)}]
-		if !ok {
+		if k := (factKey{owner, string(id)}); k != p.loan {
+			p.loan = k
+			p.loanIs, p.loanKnown = p.loans[k]
+		}
+		if !p.loanKnown {
 			return UnknownLoan
 		}
-		if loan.version == versionGone && t.ledger {
+		if p.loanIs.version == versionGone && t.ledger {
 			return Stale
 		}
-		if c := currencyOf(f); c != "" && c != p.currency[factKey{owner, string(id)}] {
+		if c := currencyOf(f); c != "" && c != p.loanIs.currency {
 			return WrongCurrency
 		}
 	}

@@ -12,6 +12,7 @@ var holdTable = factTable{
 	known: knownQuery("hold", "borrower_id", "id"),
 	add:   addBatch(holdPut),
 	put:   holdPut,
+	scan:  asFact(scanHold),
 	args: func(a []any, f duly.Fact) []any {
 		h := f.(*duly.Hold)
 		return append(a, string(h.BorrowerID), string(h.ID), h.Kind, string(h.Scope), string(h.LoanID), string(h.PointID), h.Reason, h.Author,

@@ -21,6 +21,7 @@ var installmentTable = factTable{
 	known: knownQuery("installment", "borrower_id", "loan_id || '/' || CAST(no AS TEXT)"),
 	add:   addBatch(installmentPut),
 	put:   installmentPut,
+	scan:  asFact(scanDues),
 	args: func(a []any, f duly.Fact) []any {
 		i := f.(*duly.Installment)
 		return append(a, string(i.BorrowerID), string(i.LoanID), int64(i.No), i.DueOn.Int(), string(i.Currency()),
@@ -34,7 +35,7 @@ var installmentTable = factTable{
 }
 
 const (
-	installmentCols = "borrower_id, loan_id, no, due_on, currency, principal, interest, fee, paid_principal, paid_interest, paid_fee, settled_at, version"
+	installmentCols = "borrower_id, loan_id, no, due_on, currency, principal, interest, fee, version, paid_principal, paid_interest, paid_fee, settled_at"
 	// A person's instalments that still count: open ones, and those settled since $3.
 	installmentQuery = "SELECT " + installmentCols + " FROM installment WHERE bucket = $1 AND borrower_id @ids($2) AND (open = 1 OR settled_at >= $3) " +
 		"ORDER BY borrower_id, loan_id, no"
@@ -42,11 +43,17 @@ const (
 )
 
 func scanInstallment(r *row) duly.Installment {
+	i := scanDues(r)
+	i.Paid.Principal, i.Paid.Interest, i.Paid.Fee, i.SettledAt = r.int64(), r.int64(), r.int64(), r.time()
+	return i
+}
+
+// scanDues is scanInstallment without what is derived from payments.
+func scanDues(r *row) duly.Installment {
 	i := duly.Installment{BorrowerID: duly.BorrowerID(r.text()), LoanID: duly.LoanID(r.text()), No: r.int(), DueOn: r.date()}
 	c := money.Currency(r.text())
 	i.Principal, i.Interest, i.Fee = r.amount(c), r.amount(c), r.amount(c)
-	i.Paid.Principal, i.Paid.Interest, i.Paid.Fee = r.int64(), r.int64(), r.int64()
-	i.SettledAt, i.Version = r.time(), r.int64()
+	i.Version = r.int64()
 	return i
 }
 

@@ -16,6 +16,7 @@ var loanTable = factTable{
 	known: "SELECT borrower_id, id, version, digest, currency FROM loan WHERE bucket = $1 AND borrower_id @ids($2)",
 	add:   addBatch(loanPut),
 	put:   loanPut,
+	scan:  asFact(scanLoan),
 	args: func(a []any, f duly.Fact) []any {
 		l := f.(*duly.Loan)
 		return append(a, string(l.BorrowerID), string(l.ID), l.ContractNo, l.Product, string(l.Schedule), string(l.Currency), l.Principal.Minor,

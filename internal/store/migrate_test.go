@@ -158,7 +158,7 @@ func TestSQLiteIsDurable(t *testing.T) {
 		{db.writer, "journal_mode", "wal"}, {db.writer, "synchronous", "2"}, {db.writer, "foreign_keys", "1"},
 		{db.writer, "busy_timeout", "10000"}, {db.writer, "cache_size", "-16384"}, {db.reader, "query_only", "1"},
 	} {
-		s, err := c.p.begin(t.Context(), "BEGIN")
+		s, err := c.p.begin(t.Context(), "BEGIN", false)
 		if err != nil {
 			t.Fatal(err)
 		}

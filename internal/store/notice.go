@@ -11,6 +11,7 @@ var noticeTable = factTable{
 	known: knownQuery("notice", "borrower_id", "id"),
 	add:   addBatch(noticePut),
 	put:   noticePut,
+	scan:  asFact(scanNotice),
 	args: func(a []any, f duly.Fact) []any {
 		n := f.(*duly.Notice)
 		return append(a, string(n.BorrowerID), string(n.ID), n.Type, string(n.LoanID), micros(n.At), n.Evidence)

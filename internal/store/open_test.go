@@ -404,3 +404,37 @@ func TestNoAnswerIsBounded(t *testing.T) {
 		store.SetLimit(db, 200*time.Millisecond)
 	}
 }
+
+// TestPartsLast: a part does not wait for the disk, and whatever is committed after it does again.
+func TestPartsLast(t *testing.T) {
+	t.Parallel()
+	eachDSN(t, func(t *testing.T, kind, dsn string) {
+		db := create(t, dsn)
+		query, part, whole := "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous", "1", "2"
+		if kind == "postgres" {
+			query, part, whole = "SHOW synchronous_commit", "off", "on"
+			db = create(t, dsn+"&synchronous_commit=on") // the server of the tests is hasty
+		}
+		updates := map[bool]func(context.Context, time.Time, []int, func(*store.Tx) error) error{false: db.Update, true: db.UpdatePart}
+		for i, inPart := range []bool{false, true, true, false, true, false} {
+			id := storetest.InBucket(3, 6)[i]
+			want := whole
+			if inPart {
+				want = part
+			}
+			err := updates[inPart](t.Context(), time.Unix(1, 0), []int{3}, func(tx *store.Tx) error {
+				if got, err := store.Setting(tx, query); err != nil || got != want {
+					t.Errorf("transaction %d: got %q, %v, want %q", i, got, err, want)
+				}
+				_, err := tx.Put([]duly.Fact{storetest.Borrower(id)})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := db.People(t.Context()); err != nil || n != 6 {
+			t.Errorf("people: got %d, %v, want 6", n, err)
+		}
+	})
+}

@@ -18,6 +18,7 @@ var paymentTable = factTable{
 	known: knownQuery("payment", "borrower_id", "id"),
 	add:   addBatch(paymentPut),
 	put:   paymentPut,
+	scan:  asFact(scanPayment),
 	args: func(a []any, f duly.Fact) []any {
 		p := f.(*duly.Payment)
 		return append(a, string(p.BorrowerID), string(p.ID), string(p.LoanID), string(p.Amount.Currency), p.Amount.Minor,

@@ -14,6 +14,7 @@ var pointTable = factTable{
 	known: knownQuery("contact_point", "borrower_id", "id"),
 	add:   addBatch(pointPut),
 	put:   pointPut,
+	scan:  asFact(scanPoint),
 	args: func(a []any, f duly.Fact) []any {
 		p := f.(*duly.ContactPoint)
 		return append(a, string(p.BorrowerID), string(p.ID), string(p.Kind), p.Value, string(p.State), p.Source, int64(p.Rank),

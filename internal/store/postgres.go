@@ -104,6 +104,14 @@ func (p *pgConn) say(text string) string {
 	return p.db.made(text, func() string { return p.db.d.words.Replace(text) })
 }
 
+func (p *pgConn) begin(ctx context.Context, text string, part bool) error {
+	_, err := p.exec(ctx, text, nil)
+	if err == nil && part {
+		_, err = p.exec(ctx, "SET LOCAL synchronous_commit = off", nil)
+	}
+	return err
+}
+
 func (p *pgConn) exec(ctx context.Context, text string, args []any) (int64, error) {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()

@@ -13,6 +13,7 @@ var preferenceTable = factTable{
 	known: knownQuery("preference", "borrower_id", "id"),
 	add:   addBatch(preferencePut),
 	put:   preferencePut,
+	scan:  asFact(scanPreference),
 	args: func(a []any, f duly.Fact) []any {
 		p := f.(*duly.Preference)
 		return append(a, string(p.BorrowerID), string(p.ID), string(p.Kind), p.Days.String(), int64(p.From), int64(p.To), p.Source, micros(p.At),

@@ -16,12 +16,20 @@ var replyTable = factTable{
 	known: knownQuery("reply", "borrower_id", "id"),
 	add:   addBatch(replyPut),
 	put:   replyPut,
+	scan:  asFact(scanReply),
 	args: func(a []any, f duly.Fact) []any {
 		r := f.(*duly.Reply)
 		return append(a, string(r.BorrowerID), string(r.ID), string(r.ContactID), string(r.LoanID), string(r.PointID), string(r.Channel), r.Language,
 			r.Text, micros(r.At))
 	},
 	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Reply).LoanID },
+}
+
+func scanReply(r *row) duly.Reply {
+	return duly.Reply{
+		BorrowerID: duly.BorrowerID(r.text()), ID: duly.ReplyID(r.text()), ContactID: duly.ContactID(r.text()), LoanID: duly.LoanID(r.text()),
+		PointID: duly.PointID(r.text()), Channel: duly.Channel(r.text()), Language: r.text(), Text: r.text(), At: r.time(), Version: r.int64(),
+	}
 }
 
 const replyQuery = "SELECT borrower_id, id, contact_id, loan_id, point_id, channel, language, text, at, version, meaning FROM reply WHERE "
@@ -31,10 +39,7 @@ func (tx *Tx) BorrowerReplies(id duly.BorrowerID, from, to time.Time) ([]duly.Re
 	var out []duly.Reply
 	var bad error
 	err := tx.query(func(r *row) error {
-		x := duly.Reply{
-			BorrowerID: duly.BorrowerID(r.text()), ID: duly.ReplyID(r.text()), ContactID: duly.ContactID(r.text()), LoanID: duly.LoanID(r.text()),
-			PointID: duly.PointID(r.text()), Channel: duly.Channel(r.text()), Language: r.text(), Text: r.text(), At: r.time(), Version: r.int64(),
-		}
+		x := scanReply(r)
 		if err := json.Unmarshal([]byte(r.text()), &x.Meaning); err != nil && bad == nil {
 			bad = fmt.Errorf("meaning of reply %s: %w", x.ID, err)
 		}

@@ -11,6 +11,8 @@ import (
 // costs as much as an embedded one takes for the work itself. Texts are in the words of dialect. A server that does not
 // answer within the dialect's limit breaks the connection.
 type conn interface {
+	// begin opens a transaction. The commit of a part does not wait for the disk.
+	begin(ctx context.Context, text string, part bool) error
 	// exec runs a statement and returns how many rows it affected.
 	exec(ctx context.Context, text string, args []any) (int64, error)
 	// query hands every row to scan.
@@ -59,7 +61,7 @@ func newPool(db *sql.DB, kept int, connect func(ctx context.Context) (conn, erro
 }
 
 // begin takes a session and opens a transaction on it; rollback must follow.
-func (p *pool) begin(ctx context.Context, text string) (*session, error) {
+func (p *pool) begin(ctx context.Context, text string, part bool) (*session, error) {
 	s := &session{}
 	if p.idle != nil {
 		select {
@@ -80,7 +82,7 @@ func (p *pool) begin(ctx context.Context, text string) (*session, error) {
 		}
 		s.conn = c
 	}
-	if _, err := s.conn.exec(ctx, text, nil); err != nil {
+	if err := s.conn.begin(ctx, text, part); err != nil {
 		s.drop(true)
 		p.giveBack(s)
 		return nil, err

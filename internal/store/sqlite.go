@@ -35,7 +35,7 @@ func (db *DB) connectSQLite(path string) error {
 			if n := db.pages.Load(); n > 0 {
 				pragmas = append(pragmas, pageLimit(n))
 			}
-			return newLiteConn(path, pragmas)
+			return newLiteConn(path, pragmas, hasty || readOnly)
 		}
 	}
 	db.d, db.writer, db.reader = &sqliteDialect, newPool(schema, 1, connect(false)), newPool(schema, readersMax, connect(true))
@@ -93,6 +93,8 @@ type liteConn struct {
 	c     *sqlite.Conn
 	stmts map[string]*liteStmt
 	texts map[*batch]string
+	hasty bool
+	part  bool // commits do not wait for the disk, until the next that does
 }
 
 type liteStmt struct {
@@ -102,12 +104,12 @@ type liteStmt struct {
 	buf    []byte
 }
 
-func newLiteConn(path string, pragmas []string) (*liteConn, error) {
+func newLiteConn(path string, pragmas []string, hasty bool) (*liteConn, error) {
 	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite, sqlite.OpenCreate)
 	if err != nil {
 		return nil, err
 	}
-	l := &liteConn{c: c, stmts: map[string]*liteStmt{}, texts: map[*batch]string{}}
+	l := &liteConn{c: c, stmts: map[string]*liteStmt{}, texts: map[*batch]string{}, hasty: hasty}
 	for _, p := range pragmas {
 		if _, err := l.exec(context.Background(), "PRAGMA "+p, nil); err != nil {
 			l.close(true)
@@ -157,6 +159,29 @@ func (st *liteStmt) bindOne(i int, a any) error {
 		return fmt.Errorf("value %d is of type %T", i, a)
 	}
 	return nil
+}
+
+// begin opens a transaction. What was committed as a part is behind it in the log, and lasts as soon as what comes after.
+func (l *liteConn) begin(ctx context.Context, text string, part bool) error {
+	if part != l.part && !l.hasty {
+		level := "FULL"
+		if part {
+			level = "NORMAL"
+		}
+		st, _, err := l.c.PrepareTransient("PRAGMA synchronous = " + level) // acts as it is prepared, so it is not kept
+		if err != nil {
+			return err
+		}
+		if _, err := l.run(&liteStmt{Stmt: st}); err != nil {
+			return err
+		}
+		if err := st.Finalize(); err != nil {
+			return err
+		}
+		l.part = part
+	}
+	_, err := l.exec(ctx, text, nil)
+	return err
 }
 
 func (l *liteConn) exec(ctx context.Context, text string, args []any) (int64, error) {

@@ -16,6 +16,7 @@ var touchTable = factTable{
 	known: touchKnown,
 	add:   addBatch(touchPut),
 	put:   touchPut,
+	scan:  asFact(scanTouch),
 	args: func(a []any, f duly.Fact) []any {
 		t := f.(*duly.Touch)
 		return append(a, string(t.BorrowerID), t.ID, string(t.LoanID), string(t.PointID), string(t.Channel), string(t.Purpose), flag(t.Inbound),

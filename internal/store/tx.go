@@ -39,7 +39,7 @@ func (tx *Tx) Now() time.Time { return tx.now }
 
 // View runs fn on a snapshot: all that it reads is of one moment. It cannot write.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	s, err := db.reader.begin(ctx, db.d.beginView)
+	s, err := db.reader.begin(ctx, db.d.beginView, false)
 	if err != nil {
 		return db.d.explain(fmt.Errorf("begin: %w", err))
 	}
@@ -52,6 +52,16 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 // times: fn must start afresh each time. On commit the audit entries are sealed and appended, and the version of every
 // bucket whose facts or contacts changed goes up by one.
 func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(*Tx) error) error {
+	return db.update(ctx, now, buckets, false, fn)
+}
+
+// UpdatePart is [DB.Update] for a part of something larger, which is done only when a later Update has committed: until then
+// a machine that loses its power may lose the part, whole, as if it had not been. It does not wait for the disk.
+func (db *DB) UpdatePart(ctx context.Context, now time.Time, buckets []int, fn func(*Tx) error) error {
+	return db.update(ctx, now, buckets, !db.spread, fn) // the commits of several servers do not last together
+}
+
+func (db *DB) update(ctx context.Context, now time.Time, buckets []int, part bool, fn func(*Tx) error) error {
 	order := slices.Clone(buckets)
 	slices.Sort(order)
 	order = slices.Compact(order)
@@ -62,7 +72,7 @@ func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(
 	defer cancel()
 	now = now.UTC().Truncate(time.Microsecond)
 	for try := 1; ; try++ {
-		err := db.updateOnce(ctx, now, order, fn)
+		err := db.updateOnce(ctx, now, order, part, fn)
 		if err != nil && ctx.Err() != nil { // the driver may only say that it lost the connection
 			return fmt.Errorf("update: %w", context.Cause(ctx))
 		}
@@ -87,8 +97,8 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, fn func(*Tx) error) error {
-	s, err := db.writer.begin(ctx, db.d.beginUpdate)
+func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, part bool, fn func(*Tx) error) error {
+	s, err := db.writer.begin(ctx, db.d.beginUpdate, part)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
