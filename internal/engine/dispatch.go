@@ -16,7 +16,7 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// DispatchReport counts what a dispatch did. It closes: Due = Claimed + the sum of Held; Claimed = Accepted + Failed +
+// DispatchReport counts what a dispatch did. It closes: Due = Claimed + Expired + the sum of Held; Claimed = Accepted + Failed +
 // Retried + InDoubt + Recalled.
 type DispatchReport struct {
 	Due      int
@@ -73,9 +73,6 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 		return r, err
 	}
 	if err := e.lapse(ctx, now, &r); err != nil {
-		return r, err
-	}
-	if err := e.expire(ctx, now, &r); err != nil {
 		return r, err
 	}
 	if err := e.overrunAll(ctx, now, &r); err != nil {
@@ -350,38 +347,6 @@ func restraints(p *duly.Person, since time.Time) uint64 {
 		add(duly.FactTouch, p.Touches[i].FactKey(), "", p.Touches[i].Version)
 	}
 	return h.Sum64()
-}
-
-// expire cancels planned contacts whose time has passed.
-func (e *Engine) expire(ctx context.Context, now time.Time, r *DispatchReport) error {
-	buckets, err := e.db.ExpiredBuckets(ctx, now)
-	if err != nil {
-		return err
-	}
-	for _, b := range e.holding.Mine(buckets) {
-		n := 0
-		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
-			n = 0
-			gone, err := tx.Expired(b, tx.Now(), claimMax)
-			if err != nil || len(gone) == 0 {
-				return err
-			}
-			moves := make([]store.Move, len(gone))
-			for i, c := range gone {
-				c.State, c.Reason = duly.Cancelled, duly.CancelExpired
-				moves[i] = store.Move{Contact: c, From: duly.Planned}
-			}
-			tx.Audit(b, "contacts_cancelled", "engine", duly.CancelExpired, contactIDs(moves))
-			n = len(moves)
-			return tx.MoveContacts(moves)
-		})
-		if err != nil {
-			return err
-		}
-		r.Expired += n
-		r.More = r.More || n == claimMax
-	}
-	return nil
 }
 
 // lapse puts in doubt every try whose lease ended without an answer: the process that made it died, or could not store
