@@ -165,7 +165,7 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		case got.More:
 			size = max(1, size/2)
 		case got.Due < claimMax/2:
-			size *= 2
+			size = min(2*size, duly.Buckets)
 		}
 		if !got.More {
 			buckets = buckets[len(group):]

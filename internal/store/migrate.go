@@ -120,7 +120,10 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 		todo = append([]string{"CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"}, todo...)
 	}
 	for _, stmt := range todo {
-		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions) {
+		if db.d.partitions == "" && isSetting(stmt) {
+			continue
+		}
+		for _, s := range inPartitions(db.d.ddl.Replace(stmt), partitions, cutTables(all)) {
 			if _, err := tx.ExecContext(ctx, s); err != nil {
 				return false, fmt.Errorf("%s: %w", next.name, err)
 			}

@@ -81,19 +81,48 @@ func (db *DB) learnSpread(ctx context.Context) error {
 	return nil
 }
 
-// inPartitions makes of a CREATE TABLE the statements for a table in partitions. The rule: a table whose key is bucket
-// and more is about people and is cut; every other stays whole.
-func inPartitions(stmt string, partitions int) []string {
+// inPartitions makes of a CREATE TABLE the statements for a table in partitions, and of one that sets how a table is stored
+// those for its partitions, which have it each. The rule: a table whose key is bucket and more is about people and is cut;
+// every other stays whole.
+func inPartitions(stmt string, partitions int, cut map[string]bool) []string {
 	name, isTable := strings.CutPrefix(stmt, "CREATE TABLE ")
-	if !isTable || partitions == 0 || !strings.Contains(stmt, "PRIMARY KEY (bucket, ") {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(name, "ALTER TABLE "), " ")
+	var out []string
+	switch {
+	case partitions == 0 || !cut[name]:
+		return []string{stmt}
+	case isTable:
+		out = append(out, stmt+" PARTITION BY HASH (bucket)")
+		for i := range partitions {
+			out = append(out, fmt.Sprintf("CREATE TABLE %s_p%02d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d)", name, i, name, partitions, i))
+		}
+	case isSetting(stmt):
+		for i := range partitions {
+			out = append(out, fmt.Sprintf("ALTER TABLE %s_p%02d %s", name, i, rest))
+		}
+	default:
 		return []string{stmt}
 	}
-	name, _, _ = strings.Cut(name, " ")
-	out := []string{stmt + " PARTITION BY HASH (bucket)"}
-	for i := range partitions {
-		out = append(out, fmt.Sprintf("CREATE TABLE %s_p%02d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d)", name, i, name, partitions, i))
+	return out
+}
+
+// cutTables returns the tables about people.
+func cutTables(all []step) map[string]bool {
+	out := map[string]bool{}
+	for i := range all {
+		for _, stmt := range all[i].statements() {
+			if name, ok := strings.CutPrefix(stmt, "CREATE TABLE "); ok && strings.Contains(stmt, "PRIMARY KEY (bucket, ") {
+				name, _, _ = strings.Cut(name, " ")
+				out[name] = true
+			}
+		}
 	}
 	return out
+}
+
+// isSetting reports whether a statement only says how Postgres is to store a table.
+func isSetting(stmt string) bool {
+	return strings.HasPrefix(stmt, "ALTER TABLE ") && strings.Contains(stmt, " SET (")
 }
 
 // lockEach is lock with a statement per bucket: a locking read over several places is not one that a cluster can do.

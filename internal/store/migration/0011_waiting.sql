@@ -26,3 +26,7 @@ DROP INDEX contact_wake;
 DROP INDEX contact_fallback;
 
 ALTER TABLE contact DROP COLUMN wake_at;
+
+-- Of Postgres alone. A contact is claimed and answered once or twice each: half a page leaves room for that beside it.
+ALTER TABLE contact SET (fillfactor = 50);
+ALTER TABLE waiting SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
