@@ -114,8 +114,12 @@ type answer struct {
 // underMax is more than the batches of answers that one Dispatch can store, so that telling of one never waits.
 const underMax = dispatchMax + 2*claimMax
 
-// claimBucketsMin is from how many buckets the first claim is made.
-const claimBucketsMin = 8
+// claimBucketsMin is from how many buckets the first claim is made, and claimSize how many contacts a claim takes: while one claim is
+// sent the next is made.
+const (
+	claimBucketsMin = 8
+	claimSize       = claimMax / 2
+)
 
 // answersMax is how many answers are stored in one transaction, and answerWait how long an answer waits for others.
 const (
@@ -146,13 +150,13 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 			r.More = true
 			return nil
 		}
-		p.clear()
+		p.clear(claimSize)
 		if buckets = p.e.holding.Mine(buckets); len(buckets) == 0 {
 			break
 		}
 		group := p.e.db.Groups(buckets)[0]
 		group = group[:min(size, len(group))]
-		jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
+		jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimSize)
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
@@ -164,7 +168,7 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		switch { // as many buckets as fill a claim, so that none is read for nothing
 		case got.More:
 			size = max(1, size/2)
-		case got.Due < claimMax/2:
+		case got.Due < claimSize/2:
 			size = min(2*size, duly.Buckets)
 		}
 		if !got.More {
@@ -176,10 +180,10 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 	return nil
 }
 
-// clear waits until no more contacts are on their way than there are workers. So a process that dies leaves no more in doubt
-// than one claim and the workers, and a payment by another process waits behind no more.
-func (p *pipeline) clear() {
-	for p.way > p.e.cfg.Workers {
+// clear waits until so many contacts more can be on their way that they are no more than there are workers and a claim of
+// claimMax. So a process that dies leaves no more in doubt than that, and a payment by another process waits behind no more.
+func (p *pipeline) clear(more int) {
+	for p.way > p.e.cfg.Workers+claimMax-more {
 		p.way -= <-p.under
 	}
 }
