@@ -60,8 +60,7 @@ var cold = []struct{ begins, reason string }{
 
 // daily is what the texts of the daily work begin with, which runs in transactions of one bucket. What is left are facts:
 // an import applies a chunk of them, and a call of the API its batch, whole or not at all.
-var daily = []string{"INSERT INTO contact ", "INSERT INTO attempt ", "UPDATE attempt ", "INSERT INTO receipt ", "UPDATE receipt ", "INSERT INTO outcome ",
-	"INSERT INTO waiting ", "DELETE FROM waiting "}
+var daily = []string{"INSERT INTO contact ", "INSERT INTO attempt ", "UPDATE attempt ", "INSERT INTO receipt ", "UPDATE receipt ", "INSERT INTO outcome "}
 
 // heard notes every text once, with the arguments that came with it first.
 type heard struct {
