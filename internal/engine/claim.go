@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (e *Engine) dropClaims(jobs []job) {
 	}
 }
 
-// claimDue claims what is due in the buckets that may be claimed from.
+// claimDue claims what is due in the buckets that may be claimed from, and ends what is over.
 func (e *Engine) claimDue(tx *store.Tx, epochs map[int]int64, limit int, seen *DispatchReport) ([]job, error) {
 	if len(epochs) == 0 {
 		return nil, nil
@@ -111,49 +112,97 @@ func (e *Engine) claimDue(tx *store.Tx, epochs map[int]int64, limit int, seen *D
 }
 
 // judge decides contacts that are due, bucket by bucket, and writes what was decided.
-func (e *Engine) judge(tx *store.Tx, due []duly.Contact, epochs map[int]int64, seen *DispatchReport) ([]job, error) {
+func (e *Engine) judge(tx *store.Tx, due []store.Due, epochs map[int]int64, seen *DispatchReport) ([]job, error) {
 	feedAt, err := tx.FeedAt(FeedPayments)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]duly.BorrowerID, len(due))
-	for i := range due {
-		ids[i] = due[i].BorrowerID
-	}
-	persons, err := tx.PersonsOf(unique(ids), e.since(tx.Now()))
+	contacts, byID, err := e.recall(tx, due)
 	if err != nil {
 		return nil, err
 	}
-	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
-	for i := range persons {
-		byID[persons[i].Borrower.ID] = &persons[i]
-	}
 	var moves []store.Move
-	var jobs []job
-	for len(due) > 0 {
-		bucket, n := due[0].BorrowerID.Bucket(), 1
-		for n < len(due) && due[n].BorrowerID.Bucket() == bucket {
+	jobs := make([]job, 0, len(contacts))
+	for len(contacts) > 0 {
+		bucket, n := contacts[0].BorrowerID.Bucket(), 1
+		for n < len(contacts) && contacts[n].BorrowerID.Bucket() == bucket {
 			n++
 		}
-		c := &claimer{e: e, tx: tx, bucket: bucket, epoch: epochs[bucket], now: tx.Now(), feedAt: feedAt, seen: seen}
+		c := &claimer{e: e, tx: tx, bucket: bucket, epoch: epochs[bucket], now: tx.Now(), feedAt: feedAt, seen: seen, jobs: jobs}
 		if c.state, err = tx.Bucket(bucket); err != nil {
 			return nil, err
 		}
 		if c.entry, err = tx.AuditNext(bucket); err != nil {
 			return nil, err
 		}
-		for i := range due[:n] {
-			if err := c.judge(&due[i], byID[due[i].BorrowerID]); err != nil {
+		for i := range contacts[:n] {
+			if err := c.judge(&contacts[i], byID[contacts[i].BorrowerID]); err != nil {
 				return nil, err
 			}
 		}
 		if len(c.moves) > 0 {
 			tx.Audit(bucket, auditClaimed, "engine", "", claimDetail(c.moves, c.seals))
 		}
-		moves, jobs = append(moves, c.moves...), append(jobs, c.jobs...)
-		due = due[n:]
+		moves, jobs = append(moves, c.moves...), c.jobs
+		contacts = contacts[n:]
 	}
 	return jobs, write(tx, moves, jobs)
+}
+
+// recall reads the persons of contacts that are due, and the contacts, in their order. A person comes with the contacts that
+// count; one that does not, or whose borrower is not known, is read by its id.
+func (e *Engine) recall(tx *store.Tx, due []store.Due) ([]duly.Contact, map[duly.BorrowerID]*duly.Person, error) {
+	ids := make([]duly.BorrowerID, len(due))
+	for i := range due {
+		ids[i] = due[i].Borrower
+	}
+	persons, err := tx.PersonsOf(unique(ids), e.since(tx.Now()))
+	if err != nil {
+		return nil, nil, err
+	}
+	byID := make(map[duly.BorrowerID]*duly.Person, len(persons))
+	for i := range persons {
+		byID[persons[i].Borrower.ID] = &persons[i]
+	}
+	contacts, missing := make([]duly.Contact, len(due)), []duly.ContactID(nil)
+	for i, d := range due {
+		if c := contactOf(byID[d.Borrower], d.Contact); c != nil {
+			contacts[i] = *c
+		} else {
+			missing = append(missing, d.Contact)
+		}
+	}
+	if len(missing) == 0 {
+		return contacts, byID, nil
+	}
+	others, err := tx.FindContacts(missing)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, d := range due {
+		if contacts[i].ID != "" {
+			continue
+		}
+		c, ok := others[d.Contact]
+		if !ok {
+			return nil, nil, fmt.Errorf("contact %s is to be sent and is not there", d.Contact)
+		}
+		contacts[i] = c
+	}
+	return contacts, byID, nil
+}
+
+// contactOf returns the contact of a person, or nil.
+func contactOf(p *duly.Person, id duly.ContactID) *duly.Contact {
+	if p == nil {
+		return nil
+	}
+	for i := range p.Contacts {
+		if p.Contacts[i].ID == id {
+			return &p.Contacts[i]
+		}
+	}
+	return nil
 }
 
 // write stores the moves of a claim, and the attempts that are about to be made.
@@ -181,11 +230,15 @@ type claimer struct {
 	seals  map[duly.ContactID]string // commitments to the certificates
 	seen   *DispatchReport
 	moves  []store.Move
-	jobs   []job
+	jobs   []job // of the claim so far
 }
 
 // judge decides one contact and records the decision in moves, and in jobs if it may go.
 func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
+	if !c.now.Before(contact.ExpiresAt) {
+		c.expire(contact)
+		return nil
+	}
 	if p == nil {
 		c.end(contact, duly.Blocked, "borrower_unknown")
 		return nil
@@ -198,8 +251,6 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 	switch {
 	case len(contact.Items) == 0:
 		c.end(contact, duly.Cancelled, goneBecause(was, p))
-	case !c.now.Before(contact.ExpiresAt):
-		c.end(contact, duly.Cancelled, duly.CancelExpired)
 	case lane == nil:
 		c.end(contact, duly.Cancelled, duly.CancelReplaced)
 	case carrier == nil:
@@ -335,6 +386,13 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 			p.Contacts[i] = *contact
 		}
 	}
+}
+
+// expire cancels a contact whose time is over.
+func (c *claimer) expire(contact *duly.Contact) {
+	contact.State, contact.Reason = duly.Cancelled, duly.CancelExpired
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.seen.Expired++
 }
 
 func (c *claimer) end(contact *duly.Contact, state duly.ContactState, reason string) {

@@ -16,7 +16,7 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// DispatchReport counts what a dispatch did. It closes: Due = Claimed + the sum of Held; Claimed + Late = Accepted + Failed +
+// DispatchReport counts what a dispatch did. It closes: Due = Claimed + Expired + the sum of Held; Claimed + Late = Accepted + Failed +
 // Retried + InDoubt + Recalled + Unanswered.
 type DispatchReport struct {
 	Due      int
@@ -78,9 +78,6 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 	if err := e.lapse(ctx, now, &r); err != nil {
 		return r, err
 	}
-	if err := e.expire(ctx, now, &r); err != nil {
-		return r, err
-	}
 	if err := e.overrunAll(ctx, now, &r); err != nil {
 		return r, err
 	}
@@ -129,8 +126,12 @@ const underMax = dispatchMax + 2*claimMax
 // dispatchFor is how long one Dispatch claims.
 const dispatchFor = 10 * time.Second
 
-// claimBucketsMin is from how many buckets the first claim is made.
-const claimBucketsMin = 8
+// claimBucketsMin is from how many buckets the first claim is made, and claimSize how many contacts a claim takes: while one claim is
+// sent the next is made.
+const (
+	claimBucketsMin = 8
+	claimSize       = claimMax / 2
+)
 
 // answersMax is how many answers are stored in one transaction, and answerWait how long an answer waits for others.
 const (
@@ -164,13 +165,13 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 			r.More = true
 			return nil
 		}
-		p.clear()
+		p.clear(claimSize)
 		if buckets = p.e.holding.Mine(buckets); len(buckets) == 0 {
 			break
 		}
 		group := p.e.db.Groups(buckets)[0]
 		group = group[:min(size, len(group))]
-		jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimMax)
+		jobs, got, err := p.e.claim(ctx, p.e.fresh(p.now), group, claimSize)
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
@@ -183,7 +184,7 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		switch { // as many buckets as fill a claim, so that none is read for nothing
 		case got.More:
 			size = max(1, size/2)
-		case got.Due < claimMax/2:
+		case got.Due < claimSize/2:
 			size = min(2*size, duly.Buckets)
 		}
 		if !got.More {
@@ -201,10 +202,10 @@ func (p *pipeline) outdated() bool {
 	return p.e.holding.gains() != p.gains || p.e.fresh(p.now).Sub(p.began) > dispatchFor
 }
 
-// clear waits until no more contacts are on their way than there are workers. So a process that dies leaves no more in doubt
-// than one claim and the workers, and a payment by another process waits behind no more.
-func (p *pipeline) clear() {
-	for p.way > p.workers {
+// clear waits until so many contacts more can be on their way that they are no more than there are workers and a claim of
+// claimMax. So a process that dies leaves no more in doubt than that, and a payment by another process waits behind no more.
+func (p *pipeline) clear(more int) {
+	for p.way > p.workers+claimMax-more {
 		p.way -= <-p.under
 	}
 }
@@ -422,38 +423,6 @@ func restraints(p *duly.Person, since time.Time) uint64 {
 		add(duly.FactTouch, p.Touches[i].FactKey(), "", p.Touches[i].Version)
 	}
 	return h.Sum64()
-}
-
-// expire cancels planned contacts whose time has passed.
-func (e *Engine) expire(ctx context.Context, now time.Time, r *DispatchReport) error {
-	buckets, err := e.db.ExpiredBuckets(ctx, now)
-	if err != nil {
-		return err
-	}
-	for _, b := range e.holding.Mine(buckets) {
-		n := 0
-		err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
-			n = 0
-			gone, err := tx.Expired(b, tx.Now(), claimMax)
-			if err != nil || len(gone) == 0 {
-				return err
-			}
-			moves := make([]store.Move, len(gone))
-			for i, c := range gone {
-				c.State, c.Reason = duly.Cancelled, duly.CancelExpired
-				moves[i] = store.Move{Contact: c, From: duly.Planned}
-			}
-			tx.Audit(b, "contacts_cancelled", "engine", duly.CancelExpired, contactIDs(moves))
-			n = len(moves)
-			return tx.MoveContacts(moves)
-		})
-		if err != nil {
-			return err
-		}
-		r.Expired += n
-		r.More = r.More || n == claimMax
-	}
-	return nil
 }
 
 // lapse puts in doubt every try whose lease ended without an answer: the process that made it died, or could not store

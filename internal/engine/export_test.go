@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -18,14 +19,14 @@ func (e *Engine) RecallTwice(ctx context.Context, now time.Time, bucket int) err
 	}
 	e.dropClaims(jobs)
 	group, answers := []int{bucket}, map[int][]*answer{bucket: {{job: jobs[0], recalled: true}}}
-	var r DispatchReport
+	current, r := map[duly.ContactID]store.Standing{jobs[0].contact.ID: {State: duly.Claimed, Attempts: 1}}, DispatchReport{}
 	err = e.db.Update(ctx, now, group, func(tx *store.Tx) error {
-		return errors.Join(e.finishGroup(tx, group, answers, &r), errRollback)
+		return errors.Join(e.finishGroup(tx, group, answers, current, &r), errRollback)
 	})
 	if !errors.Is(err, errRollback) {
 		return err
 	}
-	return e.db.Update(ctx, now, group, func(tx *store.Tx) error { return e.finishGroup(tx, group, answers, &r) })
+	return e.db.Update(ctx, now, group, func(tx *store.Tx) error { return e.finishGroup(tx, group, answers, current, &r) })
 }
 
 // ClaimBucket claims what is due in a bucket, as Dispatch does before it sends, and sends nothing. It returns how many were

@@ -29,11 +29,10 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 	var failed []answer
 	var errs []error
 	for _, group := range e.db.Groups(sortedKeys(byBucket)) {
-		var seen DispatchReport
-		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
-			seen = DispatchReport{}
-			return e.finishGroup(tx, group, byBucket, &seen)
-		})
+		seen, err := e.finishBuckets(ctx, now, group, byBucket, false)
+		if duly.CodeOf(err) == duly.Conflict && err != nil { // not all are as they were claimed: a receipt was here first
+			seen, err = e.finishBuckets(ctx, now, group, byBucket, true)
+		}
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
 			for _, b := range group {
@@ -48,19 +47,39 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 	return failed, errors.Join(errs...)
 }
 
-func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answer, r *DispatchReport) error {
+// finishBuckets stores the answers for a group of buckets, in one transaction. It takes all contacts to be claimed still, and fails with
+// Conflict if they are not, or looks first.
+func (e *Engine) finishBuckets(ctx context.Context, now time.Time, group []int, byBucket map[int][]*answer, look bool) (seen DispatchReport, err error) {
+	err = e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+		seen = DispatchReport{}
+		current, err := standings(tx, group, byBucket, look)
+		if err != nil {
+			return err
+		}
+		return e.finishGroup(tx, group, byBucket, current, &seen)
+	})
+	return seen, err
+}
+
+// standings returns how far the contacts of answers have come: as they were claimed, or as the store says.
+func standings(tx *store.Tx, group []int, byBucket map[int][]*answer, look bool) (map[duly.ContactID]store.Standing, error) {
 	var ids []duly.ContactID
+	claimed := map[duly.ContactID]store.Standing{}
 	for _, b := range group {
 		for _, a := range byBucket[b] {
-			ids = append(ids, a.job.contact.ID)
+			c := &a.job.contact
+			ids, claimed[c.ID] = append(ids, c.ID), store.Standing{State: duly.Claimed, Attempts: c.Attempts}
 		}
 	}
-	current, err := tx.Standings(ids)
-	if err != nil {
-		return err
+	if !look {
+		return claimed, nil
 	}
-	var moves []store.Move
-	attempts := make([]duly.Attempt, 0, len(ids))
+	return tx.Standings(ids)
+}
+
+func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answer, current map[duly.ContactID]store.Standing, r *DispatchReport) error {
+	moves := make([]store.Move, 0, len(current))
+	attempts := make([]duly.Attempt, 0, len(current))
 	lessons := map[int][]lesson{}
 	for _, b := range group {
 		from := len(moves)

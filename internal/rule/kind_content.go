@@ -3,6 +3,8 @@ package rule
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,17 +23,74 @@ const (
 //	params: {must: ["^【[^】]{2,16}】"], must_not: ["坐牢"]}
 type content struct{ must, mustNot []pattern }
 
-// pattern is a regular expression; most forbidden words are plain text, which is found much sooner.
+// pattern is a regular expression. Most forbidden words are plain text, and most others hold some, which is found much sooner.
 type pattern struct {
 	re    *regexp.Regexp
-	plain string // the whole of the expression, if it is plain text
+	plain string   // the whole of the expression, if it is plain text
+	needs []string // plain texts one of which is in every match; none: not known
+	leads bool     // a match begins with one of them
 }
 
 func (p *pattern) in(s string) bool {
-	if p.plain != "" {
+	switch {
+	case p.plain != "":
 		return strings.Contains(s, p.plain)
+	case len(p.needs) == 0:
+		return p.re.MatchString(s)
 	}
-	return p.re.MatchString(s)
+	at := -1
+	for _, need := range p.needs {
+		if i := strings.Index(s, need); i >= 0 && (at < 0 || i < at) {
+			at = i
+		}
+	}
+	if at > 0 && p.leads {
+		s = s[at:]
+	}
+	return at >= 0 && p.re.MatchString(s)
+}
+
+// needs returns plain texts one of which is in whatever matches re, and whether a match begins with it; none if that cannot be
+// said.
+func needs(re *syntax.Regexp) (texts []string, leads bool) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 {
+			return []string{string(re.Rune)}, true
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return needs(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return needs(re.Sub[0])
+		}
+	case syntax.OpAlternate:
+		leads = true
+		for _, sub := range re.Sub {
+			t, l := needs(sub)
+			if len(t) == 0 {
+				return nil, false
+			}
+			texts, leads = append(texts, t...), leads && l
+		}
+		return texts, leads
+	case syntax.OpConcat:
+		for i, sub := range re.Sub {
+			if t, l := needs(sub); len(t) > 0 {
+				return t, l && i == 0
+			}
+		}
+	}
+	return nil, false
+}
+
+// looksBack reports whether what matches re depends on what is before it.
+func looksBack(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginLine, syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	}
+	return slices.ContainsFunc(re.Sub, looksBack)
 }
 
 func (c *content) check(v *View, _ time.Time) finding {
@@ -114,6 +173,18 @@ func parseContent(o *object) checker {
 	return c
 }
 
+func newPattern(re *regexp.Regexp) pattern {
+	p := pattern{re: re}
+	if text, whole := re.LiteralPrefix(); whole {
+		p.plain = text
+	}
+	if parsed, err := syntax.Parse(re.String(), syntax.Perl); err == nil {
+		p.needs, p.leads = needs(parsed)
+		p.leads = p.leads && !looksBack(parsed)
+	}
+	return p
+}
+
 func (o *object) patterns(key string) []pattern {
 	var out []pattern
 	list := o.strs(key)
@@ -127,11 +198,7 @@ func (o *object) patterns(key string) []pattern {
 			o.r.fail(o.at[key], fmt.Sprintf("%s[%d]", o.path(key), i), "not a regular expression: %v", err)
 			continue
 		}
-		p := pattern{re: re}
-		if text, whole := re.LiteralPrefix(); whole {
-			p.plain = text
-		}
-		out = append(out, p)
+		out = append(out, newPattern(re))
 	}
 	return out
 }

@@ -207,3 +207,45 @@ func (c *checker) twice() []Violation {
 	}
 	return out
 }
+
+// strayWaits finds contacts of a bucket that wait and would be looked for in vain, and rows of what waits that no contact waits by.
+func strayWaits(tx *store.Tx, bucket int) ([]Violation, error) {
+	contacts, err := tx.BucketContacts(bucket)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.BucketWaits(bucket)
+	if err != nil {
+		return nil, err
+	}
+	kept := make(map[duly.ContactID]store.Wait, len(rows))
+	for _, r := range rows {
+		kept[r.Contact] = r
+	}
+	var out []Violation
+	for i := range contacts {
+		c := &contacts[i]
+		want := store.Wait{Contact: c.ID, Borrower: c.BorrowerID, Priority: c.Priority}
+		switch c.State {
+		case duly.Planned:
+			want.At = c.NotBefore
+			if c.ExpiresAt.Before(want.At) {
+				want.At = c.ExpiresAt
+			}
+		case duly.Accepted, duly.Delivered, duly.Failed:
+			want.Next, want.At = true, c.FallbackAt
+		case duly.Claimed, duly.Read, duly.InDoubt, duly.Blocked, duly.Cancelled:
+		}
+		if want.At.IsZero() {
+			want = store.Wait{}
+		}
+		if got := kept[c.ID]; got != want {
+			out = append(out, Violation{"what waits is found", c.ID, fmt.Sprintf("%s: kept %+v, want %+v", c.State, got, want)})
+		}
+		delete(kept, c.ID)
+	}
+	for id := range kept {
+		out = append(out, Violation{"what waits is a contact", id, "there is no such contact"})
+	}
+	return out, nil
+}

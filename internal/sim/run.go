@@ -122,7 +122,8 @@ func (v Violation) String() string {
 }
 
 // Check reads every attempt in the store and holds it against the promises, by means of its own: payments are allocated
-// anew from what had arrived when the attempt was claimed, times are read off the borrower's clock.
+// anew from what had arrived when the attempt was claimed, times are read off the borrower's clock. What waits must be in the table
+// of what waits, and nothing else.
 func Check(ctx context.Context, db *store.DB, loc *time.Location) ([]Violation, int, error) {
 	var out []Violation
 	checked := 0
@@ -137,6 +138,10 @@ func Check(ctx context.Context, db *store.DB, loc *time.Location) ([]Violation, 
 		}
 		out = append(out, v...)
 		checked += len(c.attempts)
+		if err := db.View(ctx, func(tx *store.Tx) error { v, err = strayWaits(tx, b); return err }); err != nil {
+			return out, checked, err
+		}
+		out = append(out, v...)
 	}
 	return out, checked, nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// batch is a statement over many rows: head, the rows, tail. An INSERT has them after its columns; an UPDATE joins them as
+// batch is a statement over many rows: head, the rows, tail. An INSERT has them after its columns; an UPDATE or DELETE joins them as
 // table v, whose columns are called column1, column2, … on both engines. Columns are of type int64 or string; the first is
 // the bucket, except of rows that have none.
 type batch struct {

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -131,10 +133,15 @@ func BenchmarkClaimCycle(b *testing.B) {
 			var due []duly.Contact
 			var attempts []duly.Attempt
 			update(b, db, []int{at}, func(tx *store.Tx) (err error) {
-				if due, err = tx.DueContacts([]int{at}, storetest.Noon, len(ids)); err != nil {
+				waiting, err := tx.DueContacts([]int{at}, storetest.Noon, len(ids))
+				if err != nil {
 					return err
 				}
-				attempts = attempts[:0]
+				found, err := tx.FindContacts(contactIDs(waiting))
+				if err != nil {
+					return err
+				}
+				due, attempts = slices.Collect(maps.Values(found)), attempts[:0]
 				for i := range due {
 					attempts = append(attempts, storetest.Attempt(&due[i], 1))
 				}
@@ -158,6 +165,14 @@ func BenchmarkClaimCycle(b *testing.B) {
 		}
 		rate(b, 256, "contacts")
 	})
+}
+
+func contactIDs(due []store.Due) []duly.ContactID {
+	out := make([]duly.ContactID, len(due))
+	for i := range due {
+		out[i] = due[i].Contact
+	}
+	return out
 }
 
 func move(tx *store.Tx, cs []duly.Contact, from, to duly.ContactState) error {

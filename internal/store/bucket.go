@@ -204,19 +204,7 @@ func (tx *Tx) TakeDirty(bucket int) ([]duly.BorrowerID, error) {
 func (db *DB) PlanBuckets(ctx context.Context, day civil.Date, now time.Time) ([]int, error) {
 	return db.bucketsWhere(ctx, "(b.people > 0 AND b.planned_through < $1) "+
 		"OR EXISTS (SELECT 1 FROM dirty d WHERE d.bucket = b.bucket) "+
-		"OR EXISTS (SELECT 1 FROM contact c WHERE c.bucket = b.bucket AND "+followup+" AND c.fallback_at <= $2)", day.Int(), micros(now))
-}
-
-// DueBuckets returns the buckets with planned contacts that may go at now.
-func (db *DB) DueBuckets(ctx context.Context, now time.Time) ([]int, error) {
-	return db.bucketsWhere(ctx, "EXISTS (SELECT 1 FROM contact c WHERE c.bucket = b.bucket AND c.state = 'planned' "+
-		"AND c.wake_at <= $1 AND c.not_before <= $1 AND c.expires_at > $1)", micros(now))
-}
-
-// ExpiredBuckets returns the buckets with planned contacts whose time is over at now.
-func (db *DB) ExpiredBuckets(ctx context.Context, now time.Time) ([]int, error) {
-	return db.bucketsWhere(ctx, "EXISTS (SELECT 1 FROM contact c WHERE c.bucket = b.bucket AND c.state = 'planned' "+
-		"AND c.wake_at <= $1 AND c.expires_at <= $1)", micros(now))
+		"OR EXISTS (SELECT 1 FROM waiting w WHERE w.bucket = b.bucket AND w.kind = 1 AND w.at <= $2)", day.Int(), micros(now))
 }
 
 // LeaseBuckets returns the buckets with attempts that are open though their lease has ended.
@@ -231,7 +219,7 @@ func (db *DB) InboxBuckets(ctx context.Context) ([]int, error) {
 
 // MeasureBuckets returns the buckets with contacts that wait for their outcome and were not looked at on the day.
 func (db *DB) MeasureBuckets(ctx context.Context, day civil.Date) ([]int, error) {
-	return db.bucketsWhere(ctx, "b.measured_through < $1 AND EXISTS (SELECT 1 FROM contact c WHERE c.bucket = b.bucket AND c.measure = 1)", day.Int())
+	return db.bucketsWhere(ctx, "b.measured_through < $1 AND EXISTS (SELECT 1 FROM contact c WHERE c.bucket = b.bucket AND c.measure = 1 AND c.state <> 'planned')", day.Int())
 }
 
 // BucketsChangedAfter returns the buckets in which something was written later than at.

@@ -19,9 +19,6 @@ const (
 	// for its day and expires soon after it.
 	contactPersonQuery = contactQuery + "bucket = $1 AND borrower_id @ids($2) AND day >= $3 " +
 		"AND (changed_at >= $4 OR state IN ('planned', 'claimed', 'in_doubt')) ORDER BY borrower_id, day, not_before, id"
-
-	// Contacts whose next rung may be due.
-	followup = "c.fallback_at > 0 AND c.state IN ('accepted', 'failed', 'delivered')"
 )
 
 // contactScanner reads contacts. Decisions repeat from contact to contact, so those read before are kept by their text;
@@ -80,18 +77,16 @@ func decisionText(d *duly.Decision) string {
 	return string(b)
 }
 
-// wakeAt is when a planned contact next needs someone.
-func wakeAt(c *duly.Contact) int64 { return min(micros(c.NotBefore), micros(c.ExpiresAt)) }
-
-// measureOf is 1 for a contact that went out, or may have, and so waits for its outcome.
-func measureOf(s duly.ContactState) int64 { return flag(s.CountsAsSent()) }
+// measureOf is 1 for a contact that went out, or may have, and so waits for its outcome; and for one that is yet to go, so that
+// sending does not change it.
+func measureOf(s duly.ContactState) int64 { return flag(s == duly.Planned || s.CountsAsSent()) }
 
 func dayBefore(t time.Time, days int) int64 { return civil.Of(t.UTC()).Add(-days).Int() }
 
 var putContacts = batch{
 	head: "@insert INTO contact (bucket, id, borrower_id, strategy, strategy_hash, step, day, rung, channel, point_id, purpose, tone, template, late, " +
-		"priority, items, state, reason, not_before, expires_at, wake_at, fallback_at, attempts, sent_at, decision, planned_at, changed_at, measure) ",
-	cols: 28,
+		"priority, items, state, reason, not_before, expires_at, fallback_at, attempts, sent_at, decision, planned_at, changed_at, measure) ",
+	cols: 27,
 	tail: " ON CONFLICT (bucket, id) DO NOTHING",
 }
 
@@ -101,16 +96,19 @@ func (tx *Tx) PutContacts(contacts []duly.Contact) error {
 	if len(contacts) == 0 {
 		return nil
 	}
-	args := make([]any, 0, putContacts.cols*len(contacts))
+	args, waits := make([]any, 0, putContacts.cols*len(contacts)), make([]any, 0, putWaits.cols*len(contacts))
 	for i := range contacts {
 		c := &contacts[i]
 		b := c.BorrowerID.Bucket()
 		if err := tx.changed(b); err != nil {
 			return fmt.Errorf("put contacts: %w", err)
 		}
+		if kind, at, ok := waitOf(c); ok {
+			waits = waitArgs(waits, c, kind, at)
+		}
 		args = append(args, int64(b), string(c.ID), string(c.BorrowerID), c.Strategy, c.StrategyHash, c.Step, c.Day.Int(), int64(c.Rung),
 			string(c.Channel), string(c.PointID), string(c.Purpose), string(c.Tone), c.Template, flag(c.Late), int64(c.Priority), itemsText(c.Items),
-			string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt), wakeAt(c), micros(c.FallbackAt), int64(c.Attempts),
+			string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt), micros(c.FallbackAt), int64(c.Attempts),
 			micros(c.SentAt), decisionText(&c.Decision), micros(c.PlannedAt), micros(c.ChangedAt), measureOf(c.State))
 	}
 	n, err := tx.rows(&putContacts, args)
@@ -120,6 +118,9 @@ func (tx *Tx) PutContacts(contacts []duly.Contact) error {
 	if n != int64(len(contacts)) {
 		return duly.Errorf(duly.Conflict, "%d of %d contacts were planned already", int64(len(contacts))-n, len(contacts)).
 			WithHint("another process plans the same bucket; try again")
+	}
+	if _, err := tx.rows(&putWaits, waits); err != nil {
+		return fmt.Errorf("put contacts: %w", err)
 	}
 	return nil
 }
@@ -132,20 +133,20 @@ type Move struct {
 
 // Identity and history of a contact never change; a decision that was not taken anew stays.
 var moveContacts = batch{
-	head: "@update contact SET state = v.column4, reason = v.column5, not_before = v.column6, expires_at = v.column7, wake_at = v.column8, " +
-		"fallback_at = v.column9, attempts = v.column10, sent_at = v.column11, changed_at = v.column12, point_id = v.column13, tone = v.column14, " +
-		"template = v.column15, late = v.column16, priority = v.column17, items = v.column18, strategy_hash = v.column19, purpose = v.column20, " +
-		"channel = v.column21, decision = CASE WHEN v.column22 = '' THEN decision ELSE v.column22 END, " +
-		"measure = CASE WHEN measure = 2 THEN 2 ELSE v.column23 END FROM (",
-	cols: 23,
+	head: "@update contact SET state = v.column4, reason = v.column5, not_before = v.column6, expires_at = v.column7, " +
+		"fallback_at = v.column8, attempts = v.column9, sent_at = v.column10, changed_at = v.column11, point_id = v.column12, tone = v.column13, " +
+		"template = v.column14, late = v.column15, priority = v.column16, items = v.column17, strategy_hash = v.column18, purpose = v.column19, " +
+		"channel = v.column20, decision = CASE WHEN v.column21 = '' THEN decision ELSE v.column21 END, " +
+		"measure = CASE WHEN measure = 2 THEN 2 ELSE v.column22 END FROM (",
+	cols: 22,
 	tail: ") AS v WHERE contact.bucket = v.column1 AND contact.id = v.column2 AND contact.state = v.column3",
 }
 
 var answerContacts = batch{
-	head: "@update contact SET state = v.column4, reason = v.column5, not_before = v.column6, expires_at = v.column7, wake_at = v.column8, " +
-		"fallback_at = v.column9, attempts = v.column10, sent_at = v.column11, changed_at = v.column12, " +
-		"measure = CASE WHEN measure = 2 THEN 2 ELSE v.column13 END FROM (",
-	cols: 13,
+	head: "@update contact SET state = v.column4, reason = v.column5, not_before = v.column6, expires_at = v.column7, " +
+		"fallback_at = v.column8, attempts = v.column9, sent_at = v.column10, changed_at = v.column11, " +
+		"measure = CASE WHEN measure = 2 THEN 2 ELSE v.column12 END FROM (",
+	cols: 12,
 	tail: moveContacts.tail,
 }
 
@@ -170,7 +171,7 @@ func (tx *Tx) AnswerContacts(moves []Move) error {
 // course is where a contact is on its way, as the first columns of moveContacts and answerContacts have it.
 func (tx *Tx) course(a []any, m *Move) []any {
 	c := &m.Contact
-	return append(a, int64(c.BorrowerID.Bucket()), string(c.ID), string(m.From), string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt), wakeAt(c),
+	return append(a, int64(c.BorrowerID.Bucket()), string(c.ID), string(m.From), string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt),
 		micros(c.FallbackAt), int64(c.Attempts), micros(c.SentAt), micros(tx.now))
 }
 
@@ -197,6 +198,9 @@ func (tx *Tx) move(b *batch, moves []Move, columns func([]any, *Move) []any) err
 		return duly.Errorf(duly.Conflict, "%d of %d contacts are no longer in the state they were read in", int64(len(moves))-n, len(moves)).
 			WithHint("another process moved them; try again")
 	}
+	if err := tx.wait(moves); err != nil {
+		return fmt.Errorf("move contacts: %w", err)
+	}
 	return nil
 }
 
@@ -205,23 +209,6 @@ func (tx *Tx) contacts(query string, args ...any) ([]duly.Contact, error) {
 	s := newContactScanner()
 	err := tx.query(func(r *row) error { out = append(out, s.scan(r)); return nil }, query, args...)
 	return out, err
-}
-
-// DueContacts returns the planned contacts of buckets that may go at now and are not over: bucket by bucket, in each the
-// most urgent first.
-func (tx *Tx) DueContacts(buckets []int, now time.Time, limit int) ([]duly.Contact, error) {
-	var out []duly.Contact
-	s := newContactScanner()
-	err := tx.inBuckets(buckets, func(r *row) error { out = append(out, s.scan(r)); return nil },
-		contactQuery+"bucket @ids($1) AND state = 'planned' AND wake_at <= $2 AND not_before <= $2 AND expires_at > $2 "+
-			"ORDER BY bucket, priority DESC, not_before, id LIMIT $3", micros(now), int64(limit))
-	return out[:min(limit, len(out))], err
-}
-
-// Expired returns the planned contacts of a bucket whose time is over at now.
-func (tx *Tx) Expired(bucket int, now time.Time, limit int) ([]duly.Contact, error) {
-	return tx.contacts(contactQuery+"bucket = $1 AND state = 'planned' AND wake_at <= $2 AND expires_at <= $2 ORDER BY expires_at, id LIMIT $3",
-		int64(bucket), micros(now), int64(limit))
 }
 
 // OpenContacts returns the planned and claimed contacts of borrowers of a bucket. In an Update it does not look for those
@@ -233,11 +220,6 @@ func (tx *Tx) OpenContacts(bucket int, ids []duly.BorrowerID) ([]duly.Contact, e
 	}
 	return tx.contacts(contactQuery+"bucket = $1 AND borrower_id @ids($2) AND day >= $3 AND state IN ('planned', 'claimed') "+
 		"ORDER BY borrower_id, day, not_before, id", int64(bucket), list(tx, ids), from)
-}
-
-// Followups returns the persons of buckets with a contact whose next rung is due at now, sorted.
-func (tx *Tx) Followups(buckets []int, now time.Time) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs(buckets, "SELECT DISTINCT c.borrower_id FROM contact c WHERE c.bucket @ids($1) AND "+followup+" AND c.fallback_at <= $2", micros(now))
 }
 
 // FindContact returns a contact, or an error with code NotFound.

@@ -182,7 +182,7 @@ var ofContacts = map[string][]oldRows{
 	"outcomes": {{"outcome", "", "bucket = $1 AND contact_id @ids($2)"}},
 	"contacts": {
 		{"attempt", "", "bucket = $1 AND contact_id @ids($2)"}, {"receipt", "", "bucket = $1 AND contact_id @ids($2)"},
-		{"outcome", "", "bucket = $1 AND contact_id @ids($2)"}, {"contact", "", "bucket = $1 AND id @ids($2)"},
+		{"outcome", "", "bucket = $1 AND contact_id @ids($2)"}, {"waiting", "", "bucket = $1 AND contact_id @ids($2)"}, {"contact", "", "bucket = $1 AND id @ids($2)"},
 	},
 }
 

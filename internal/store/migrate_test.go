@@ -57,6 +57,54 @@ func TestMigrateForward(t *testing.T) {
 	}
 }
 
+// A store whose contacts were planned by an older program finds what waits after the migration, as if it had planned them.
+func TestMigrateFillsWaiting(t *testing.T) {
+	t.Parallel()
+	db, err := connect(t.Context(), filepath.Join(t.TempDir(), "old.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(all, func(s step) bool { return s.name == "0011_waiting.sql" })
+	if err := db.migrate(t.Context(), all[:at]); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		state      string
+		wake, next int
+	}{{"planned", 50, 0}, {"accepted", 50, 70}, {"accepted", 50, 0}, {"failed", 50, 60}, {"claimed", 50, 90}, {"cancelled", 50, 0}} {
+		_, err := db.writer.db.ExecContext(t.Context(), "INSERT INTO contact (bucket, id, borrower_id, strategy, strategy_hash, step, day, rung, channel, point_id, purpose, tone, "+
+			"template, late, priority, items, state, reason, not_before, expires_at, wake_at, fallback_at, attempts, sent_at, decision, planned_at, changed_at, measure) "+
+			"VALUES (1, $1, 'B', 's', '', 'd-3', 20260301, 0, 'sms', 'P', '', '', '', 0, 3, '', $2, '', $3, 99, $3, $4, 0, 0, '', 0, 0, 0)", i, c.state, c.wake, c.next)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.migrate(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := db.writer.db.QueryContext(t.Context(), "SELECT contact_id || ' ' || borrower_id || ' ' || kind || ' ' || at || ' ' || priority FROM waiting ORDER BY contact_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var got []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, s)
+	}
+	if want := []string{"0 B 0 50 3", "1 B 1 70 3", "3 B 1 60 3"}; !slices.Equal(got, want) {
+		t.Errorf("what waits: got %q, want %q", got, want)
+	}
+}
+
 func TestSteps(t *testing.T) {
 	t.Parallel()
 	if _, err := steps(migration.Files); err != nil {

@@ -43,7 +43,7 @@ func (tx *Tx) PutOutcomes(bucket int, outcomes []Outcome) error {
 
 // Unmeasured returns contacts of a bucket that went out, or may have, and whose outcome is not written, oldest day first.
 func (tx *Tx) Unmeasured(bucket, limit int) ([]duly.Contact, error) {
-	return tx.contacts(contactQuery+"bucket = $1 AND measure = 1 ORDER BY day, id LIMIT $2", int64(bucket), int64(limit))
+	return tx.contacts(contactQuery+"bucket = $1 AND measure = 1 AND state <> 'planned' ORDER BY day, id LIMIT $2", int64(bucket), int64(limit))
 }
 
 // OutcomeCount is how many contacts of a step, channel and rung ended in one way.

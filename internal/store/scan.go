@@ -33,11 +33,6 @@ func (tx *Tx) BucketInstallments(bucket int, from, to civil.Date) (out []duly.In
 	return out, err
 }
 
-// Waiting returns the borrowers of buckets for whom a contact is planned, sorted.
-func (tx *Tx) Waiting(buckets []int) ([]duly.BorrowerID, error) {
-	return tx.borrowerIDs(buckets, "SELECT borrower_id FROM contact WHERE bucket @ids($1) AND state = 'planned'")
-}
-
 // Payers returns those of the borrowers, who are given by bucket, who have paid anything yet, sorted.
 func (tx *Tx) Payers(ids map[int][]duly.BorrowerID) ([]duly.BorrowerID, error) {
 	has, err := tx.holdings(slices.Collect(maps.Keys(ids)))

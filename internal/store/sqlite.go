@@ -270,10 +270,12 @@ func (l *liteConn) rows(ctx context.Context, b *batch, args []any) (int64, error
 
 var rowColumn = regexp.MustCompile(`\bv\.column(\d+)\b`)
 
-// ofOneRow is the text of the statement for one row: what an UPDATE takes from table v are its parameters.
+// ofOneRow is the text of the statement for one row: what an UPDATE or DELETE takes from table v are its parameters.
 func (b *batch) ofOneRow() string {
-	if head, ok := strings.CutSuffix(b.head, " FROM ("); ok {
-		return rowColumn.ReplaceAllString(head+strings.TrimPrefix(b.tail, ") AS v"), "$$$1")
+	for _, join := range []string{" FROM (", " USING ("} {
+		if head, ok := strings.CutSuffix(b.head, join); ok {
+			return rowColumn.ReplaceAllString(head+strings.TrimPrefix(b.tail, ") AS v"), "$$$1")
+		}
 	}
 	return b.head + "VALUES (?" + strings.Repeat(", ?", b.cols-1) + ")" + b.tail
 }

@@ -40,7 +40,7 @@ func runCells(n int, dir string, p profiler) (err error) {
 		return err
 	}
 	path := filepath.Join(dir, "book.csv")
-	if err := writeBook(path, n); err != nil {
+	if err := writeBook(path, n, false); err != nil {
 		return err
 	}
 	servers, err := local.StartCluster(dir, 3)

@@ -40,6 +40,7 @@ func main() {
 	n := flag.Int("instalments", 1_000_000, "how many instalments; every borrower has four")
 	postgres := flag.Bool("postgres", false, "on PostgreSQL, started for this run; else on SQLite")
 	celled := flag.Bool("cells", false, "two PostgreSQL behind a log of three servers, started for this run")
+	due := flag.Bool("due", false, "every borrower has one instalment, due tomorrow: as many contacts as instalments")
 	keep := flag.String("dir", "", "keep the store in this folder")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	step := flag.String("step", "", "profile this step alone: import, plan, bare SQL or dispatch")
@@ -47,7 +48,7 @@ func main() {
 		return
 	}
 	flag.Parse()
-	if err := run(*n, *postgres, *celled, *keep, profiler{*profile, *step}); err != nil {
+	if err := run(*n, *due, *postgres, *celled, *keep, profiler{*profile, *step}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -75,7 +76,7 @@ func (p profiler) start(step string) func() {
 // start is the simulated day; its noon is inside every window.
 var start = civil.On(2026, 3, 2)
 
-func run(n int, postgres, celled bool, dir string, p profiler) error {
+func run(n int, due, postgres, celled bool, dir string, p profiler) error {
 	defer p.start("")()
 	if dir == "" {
 		d, err := os.MkdirTemp("", "duly-bench-")
@@ -89,7 +90,7 @@ func run(n int, postgres, celled bool, dir string, p profiler) error {
 		fmt.Printf("%s, %d cores, %d instalments, two cells behind a log\n\n", runtime.Version(), runtime.NumCPU(), n)
 		return runCells(n, dir, p)
 	}
-	b := &bench{n: n, dir: dir, profiler: p, dsn: filepath.Join(dir, "duly.db")}
+	b := &bench{n: n, due: due, dir: dir, profiler: p, dsn: filepath.Join(dir, "duly.db")}
 	if postgres {
 		dsn, stop, err := storetest.Start()
 		if err != nil {
@@ -103,6 +104,7 @@ func run(n int, postgres, celled bool, dir string, p profiler) error {
 
 type bench struct {
 	n        int
+	due      bool
 	dir, dsn string
 	share    engine.Share // of a cell
 	app      *app.App
@@ -114,7 +116,7 @@ type bench struct {
 func (b *bench) run(ctx context.Context) error {
 	fmt.Printf("%s, %d cores, %d instalments\n\n", runtime.Version(), runtime.NumCPU(), b.n)
 	path := filepath.Join(b.dir, "book.csv")
-	if err := writeBook(path, b.n); err != nil {
+	if err := writeBook(path, b.n, b.due); err != nil {
 		return err
 	}
 	url, err := b.listen()
@@ -309,8 +311,9 @@ func peakMB() int {
 	return int(u.Maxrss / 1024)
 }
 
-// writeBook writes one row per instalment: four to a borrower, due dates spread over 60 days around the start.
-func writeBook(path string, n int) error {
+// writeBook writes one row per instalment: four to a borrower, due dates spread over 60 days around the start; or one, due
+// the day after it.
+func writeBook(path string, n int, tomorrow bool) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -321,6 +324,9 @@ func writeBook(path string, n int) error {
 	for i := range n {
 		p, no := i/4, i%4+1
 		due := start.Add((p*7)%60 - 20).AddMonths(no - 1)
+		if tomorrow {
+			p, no, due = i, 1, start.Add(1)
+		}
 		fmt.Fprintf(w, "B%07d,Test %d,zh-CN,CN,%c,Asia/Shanghai,+86100%08d,L%07d,HT%07d,instalment,equal_installment,CNY,4000.00,2026-01-05,true,%d,%s,1000.00,12.34,0.00\n",
 			p, p, tiers[p%len(tiers)], p, p, p, no, due)
 	}

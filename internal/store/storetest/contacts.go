@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -137,30 +140,22 @@ func testContactQueries(t *testing.T, w *world) {
 	follow := make(8, func(c *duly.Contact) { c.State, c.FallbackAt = duly.Accepted, w.now })
 	w.putContacts(due, urgent, exactly, later, over, overEarly, claimed, blocked, follow)
 
-	idsOf := func(cs []duly.Contact) (out []duly.ContactID) {
-		for _, c := range cs {
-			out = append(out, c.ID)
-		}
-		return out
-	}
+	dueOf := func(c duly.Contact) store.Due { return store.Due{Contact: c.ID, Borrower: c.BorrowerID} }
 	w.view(func(tx *store.Tx) error {
 		got, err := tx.DueContacts([]int{14}, w.now, 100)
-		w.same("due", idsOf(got), []duly.ContactID{urgent.ID, due.ID, exactly.ID})
+		alike := []store.Due{dueOf(overEarly), dueOf(due), dueOf(over)} // woken at one moment
+		slices.SortFunc(alike, func(a, b store.Due) int { return cmp.Compare(a.Contact, b.Contact) })
+		w.same("due or over", got, slices.Concat([]store.Due{dueOf(urgent)}, alike, []store.Due{dueOf(exactly)}))
 		if err != nil {
 			return err
 		}
 		got, err = tx.DueContacts([]int{14}, w.now, 2)
-		w.same("due, two of them", idsOf(got), []duly.ContactID{urgent.ID, due.ID})
+		w.same("due, two of them", got, []store.Due{dueOf(urgent), alike[0]})
 		if err != nil {
 			return err
 		}
-		got, err = tx.Expired(14, w.now, 100)
-		w.same("expired", idsOf(got), []duly.ContactID{overEarly.ID, over.ID})
-		if err != nil {
-			return err
-		}
-		got, err = tx.OpenContacts(14, ids)
-		w.same("open", len(got), 7)
+		open, err := tx.OpenContacts(14, ids)
+		w.same("open", len(open), 7)
 		if err != nil {
 			return err
 		}
@@ -185,9 +180,8 @@ func testContactQueries(t *testing.T, w *world) {
 		want []int
 	}{
 		{"due", func() ([]int, error) { return w.db.DueBuckets(ctx, w.now) }, []int{14}},
+		{"over", func() ([]int, error) { return w.db.DueBuckets(ctx, w.now.Add(-time.Hour)) }, []int{14}},
 		{"due long ago", func() ([]int, error) { return w.db.DueBuckets(ctx, w.now.AddDate(0, 0, -1)) }, nil},
-		{"expired", func() ([]int, error) { return w.db.ExpiredBuckets(ctx, w.now) }, []int{14}},
-		{"expired before", func() ([]int, error) { return w.db.ExpiredBuckets(ctx, w.now.Add(-time.Hour-time.Microsecond)) }, nil},
 	} {
 		got, err := c.ask()
 		if err != nil {
@@ -195,6 +189,80 @@ func testContactQueries(t *testing.T, w *world) {
 		}
 		w.same(c.name+" buckets", got, c.want)
 	}
+}
+
+// testWaiting moves contacts about by chance and holds the rows of what waits against the contacts themselves.
+func testWaiting(t *testing.T, w *world) {
+	rnd := rand.New(rand.NewPCG(11, 7))
+	people, states := InBucket(18, 6), duly.ContactStates()
+	chance := func(c *duly.Contact) {
+		c.Priority = rnd.IntN(3)
+		c.NotBefore, c.ExpiresAt, c.FallbackAt = w.now.Add(time.Duration(rnd.IntN(5))*time.Hour), w.now.Add(time.Duration(rnd.IntN(5))*time.Hour), time.Time{}
+		if rnd.IntN(2) == 0 {
+			c.FallbackAt = w.now.Add(time.Hour)
+		}
+	}
+	var contacts []duly.Contact
+	for i := range 40 {
+		c := Contact(people[i%len(people)], "d-3", today, i)
+		c.State = states[rnd.IntN(len(states))]
+		chance(&c)
+		contacts = append(contacts, c)
+	}
+	w.putContacts(contacts...)
+	sawSend, sawNext := false, false
+	for range 60 {
+		var moves []store.Move
+		for i := range contacts {
+			c := &contacts[i]
+			from, to := c.State, states[rnd.IntN(len(states))]
+			if rnd.IntN(3) > 0 || from != to && !from.CanBecome(to) {
+				continue
+			}
+			c.State = to
+			chance(c)
+			moves = append(moves, store.Move{Contact: *c, From: from})
+		}
+		w.update([]int{18}, func(tx *store.Tx) error { return tx.MoveContacts(moves) })
+		w.view(func(tx *store.Tx) error {
+			got, err := tx.BucketWaits(18)
+			if err != nil {
+				return err
+			}
+			want := waits(contacts)
+			w.same("what waits", got, want)
+			for _, x := range want {
+				sawSend, sawNext = sawSend || !x.Next, sawNext || x.Next
+			}
+			return nil
+		})
+	}
+	if !sawSend || !sawNext {
+		t.Errorf("waited to be sent: %v, for a next rung: %v; want both", sawSend, sawNext)
+	}
+}
+
+// waits is what contacts wait for, as the table's own words have it.
+func waits(contacts []duly.Contact) []store.Wait {
+	var out []store.Wait
+	for _, c := range contacts {
+		x := store.Wait{Contact: c.ID, Borrower: c.BorrowerID, At: c.NotBefore, Priority: c.Priority}
+		if c.ExpiresAt.Before(c.NotBefore) {
+			x.At = c.ExpiresAt
+		}
+		if c.State != duly.Planned {
+			x.Next, x.At = true, c.FallbackAt
+		}
+		switch c.State {
+		case duly.Planned, duly.Accepted, duly.Delivered, duly.Failed:
+			if !x.At.IsZero() {
+				out = append(out, x)
+			}
+		case duly.Claimed, duly.Read, duly.InDoubt, duly.Blocked, duly.Cancelled:
+		}
+	}
+	slices.SortFunc(out, func(a, b store.Wait) int { return cmp.Compare(a.Contact, b.Contact) })
+	return out
 }
 
 func testContactTwice(t *testing.T, w *world) {

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"every move of the table and no other", testMoves},
 		{"contacts come back as they were put", testContactRoundTrip},
 		{"contacts that are due, over, open or to follow up", testContactQueries},
+		{"a contact has a row of what waits just while it waits", testWaiting},
 		{"a contact is not planned twice", testContactTwice},
 		{"attempts from claim to end", testAttempts},
 		{"a recalled attempt gives its number back", testRecalled},
