@@ -27,6 +27,7 @@ type fleet struct {
 	log   *stream.Log
 	pub   *stream.Publisher
 	cells []*cell
+	moves moves
 }
 
 // cell is one store of the fleet. app and handler are nil until it has opened.
@@ -84,6 +85,7 @@ func ServeCells(ctx context.Context, c Config, o Options, ready func(addr string
 		return err
 	}
 	defer f.pub.Close()
+	f.pub.Keeps = f.stores
 	return f.serve(ctx, ln, ready)
 }
 
@@ -99,6 +101,8 @@ func (f *fleet) serve(ctx context.Context, ln net.Listener, ready func(addr stri
 			cancel(err)
 		}
 	})
+	work.Go(func() { f.reconcile(ctx) })
+	defer f.moves.work.Wait()
 	errs := make([]error, len(f.cells))
 	for i, c := range f.cells {
 		work.Go(func() {
@@ -135,7 +139,9 @@ func (f *fleet) work(ctx context.Context, c *cell) error {
 		}
 		return err
 	}
-	h := a.handler(f.pub)
+	h := a.handlerOf(f.pub, f.list, func(limited context.Context, from, to int, cell string) error {
+		return f.move(limited, ctx, from, to, cell)
+	})
 	c.mu.Lock()
 	c.app, c.handler = a, h
 	c.mu.Unlock()
@@ -192,7 +198,7 @@ func (f *fleet) route(r *http.Request) (http.Handler, *duly.Error) {
 		return nil, duly.Errorf(duly.NotFound, "there is no cell of this name").At(duly.Place{Field: "cell"})
 	}
 	switch path := r.URL.Path; {
-	case path == "/v1/payments", path == "/v1/events", path == "/v1/replies", strings.HasPrefix(path, "/v1/receipts/"):
+	case path == "/v1/cells", path == "/v1/cells/moves", path == "/v1/payments", path == "/v1/events", path == "/v1/replies", strings.HasPrefix(path, "/v1/receipts/"):
 		return f.any()
 	case strings.HasPrefix(path, "/v1/borrowers/"):
 		id, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/borrowers/"), "/")
@@ -223,12 +229,20 @@ func (c *cell) route() (http.Handler, *duly.Error) {
 
 // of returns the handler of the cell that has a bucket.
 func (f *fleet) of(bucket int) (http.Handler, *duly.Error) {
+	var closed *cell
 	for _, c := range f.cells {
-		if c.cfg.Share.Has(bucket) {
+		a, _ := c.opened()
+		if a != nil && a.Engine.Holding().Has(bucket) {
 			return c.route()
 		}
+		if a == nil && (closed == nil || c.cfg.Share.Has(bucket)) {
+			closed = c
+		}
 	}
-	return nil, duly.Errorf(duly.NotFound, "no cell has this borrower")
+	if closed != nil {
+		return nil, away(closed.name)
+	}
+	return nil, duly.Errorf(duly.Unavailable, "these people are on their way to another cell").WithHint("try again in a moment; see `duly cells list`")
 }
 
 // any returns the handler of a cell that is open.
@@ -265,18 +279,20 @@ type fleetHealth struct {
 	Status  string                     `json:"status"`
 	Cells   map[string]json.RawMessage `json:"cells"`
 	Waiting *uint64                    `json:"commands_waiting,omitempty"` // in the log; left out where it does not answer
+	Moving  int                        `json:"buckets_moving"`             // between cells
 }
 
 // health asks every cell. It is well only where all are and the log answers.
 func (f *fleet) health(w http.ResponseWriter, r *http.Request) {
 	out, code := fleetHealth{Status: "ok", Cells: map[string]json.RawMessage{}}, http.StatusOK
 	for _, c := range f.cells {
-		_, h := c.opened()
+		a, h := c.opened()
 		if h == nil {
 			out.Status, code = "a cell is not open", http.StatusServiceUnavailable
 			out.Cells[c.name] = json.RawMessage(`{"status":"not open"}`)
 			continue
 		}
+		out.Moving += a.Engine.Holding().Moving()
 		kept := &answerKept{header: http.Header{}, code: http.StatusOK}
 		h.ServeHTTP(kept, r)
 		if out.Cells[c.name] = bytes.TrimSpace(kept.Bytes()); kept.code != http.StatusOK {

@@ -30,10 +30,14 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 	var errs []error
 	for _, group := range e.db.Groups(sortedKeys(byBucket)) {
 		var seen DispatchReport
-		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+		err := e.db.UpdateBegun(ctx, now, group, func(tx *store.Tx) error {
 			seen = DispatchReport{}
 			return e.finishGroup(tx, group, byBucket, &seen)
 		})
+		if moving, ok := errors.AsType[*store.Moving](err); ok {
+			failed = append(failed, e.moved(moving, group, byBucket)...)
+			continue
+		}
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
 			for _, b := range group {

@@ -64,6 +64,6 @@ func (e *Engine) storeLate(ctx context.Context, now time.Time, r *DispatchReport
 	if err != nil {
 		return fmt.Errorf("store late answers: %w", err)
 	}
-	r.Late += len(open)
+	r.Late += len(open) - len(failed)
 	return nil
 }

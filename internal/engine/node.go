@@ -78,6 +78,13 @@ func (k *Keeper) share(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if cut := k.Holding.Share().halted(&all); len(cut) > 0 {
+		k.Log.Error("a move of people to another cell was cut off; they are worked on here again", "buckets", len(cut))
+		if err := k.DB.Reclaim(ctx, cut); err != nil {
+			return err
+		}
+	}
+	k.Holding.Placed(&all.Places)
 	return k.trade(ctx, &all)
 }
 
@@ -127,7 +134,7 @@ func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
 	take := map[string][]int{} // by the owner that is gone
 	for b := range duly.Buckets {
 		l := all.Buckets[b]
-		mine := share.Has(b) && fallsTo(share.draws(b), takers) == k.id
+		mine := share.works(b, all.Places[b]) && fallsTo(share.draws(b), takers) == k.id
 		switch {
 		case l.Owner == k.id && mine:
 			held[b] = l.Epoch
@@ -247,7 +254,7 @@ func Nodes(ctx context.Context, db *store.DB, share Share) (NodesReport, error) 
 	r := NodesReport{Nodes: []NodeReport{}}
 	owned := map[string]int{}
 	for b := range duly.Buckets {
-		if !share.Has(b) {
+		if !share.works(b, all.Places[b]) {
 			continue
 		}
 		since := all.UnownedSince(b)

@@ -78,9 +78,14 @@ func (db *DB) AuditVerify(ctx context.Context) (AuditReport, error) {
 func (db *DB) auditVerify(ctx context.Context, bucket int) (chain audit.Chain, broken *audit.Break, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
 		var head audit.Chain
-		err := tx.query(func(r *row) error { _, state := scanBucket(r); head = state.head; return nil },
+		elsewhere := false // what is left of its record here is that of another cell
+		err := tx.query(func(r *row) error {
+			_, state := scanBucket(r)
+			head, elsewhere = state.head, placesOf(Left, Away, Coming, Ready).has(state.place)
+			return nil
+		},
 			"SELECT "+bucketCols+" FROM bucket WHERE bucket = $1", int64(bucket))
-		if err != nil {
+		if err != nil || elsewhere {
 			return err
 		}
 		chain, broken, err = audit.Verify(audit.Chain{Bucket: bucket, Seq: head.Seq, Hash: head.Hash}, func(yield func(audit.Entry, error) bool) {

@@ -53,3 +53,13 @@ func MigrateMore(ctx context.Context, db *DB, text string) error {
 	}
 	return db.migrate(ctx, append(all, step{all[len(all)-1].version + 1, "more", text}))
 }
+
+// Carried returns the tables whose rows go along with a bucket, with their columns, and those that stay.
+func Carried() (along map[string][]string, stay []string, err error) {
+	tables, err := carriedTables()
+	along = map[string][]string{}
+	for _, c := range tables {
+		along[c.name] = c.cols
+	}
+	return along, stays, err
+}

@@ -51,7 +51,12 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 // buckets meanwhile. Where another transaction gets in the way it is rolled back and fn is run again, a bounded number of
 // times: fn must start afresh each time. On commit the audit entries are sealed and appended, and the version of every
 // bucket whose facts or contacts changed goes up by one.
+// A bucket that is on its way to another cell is refused; see [Moving].
 func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(*Tx) error) error {
+	return db.update(ctx, now, buckets, toBegin, fn)
+}
+
+func (db *DB) update(ctx context.Context, now time.Time, buckets []int, may places, fn func(*Tx) error) error {
 	order := slices.Clone(buckets)
 	slices.Sort(order)
 	order = slices.Compact(order)
@@ -62,7 +67,7 @@ func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(
 	defer cancel()
 	now = now.UTC().Truncate(time.Microsecond)
 	for try := 1; ; try++ {
-		err := db.updateOnce(ctx, now, order, fn)
+		err := db.updateOnce(ctx, now, order, may, fn)
 		if err != nil && ctx.Err() != nil { // the driver may only say that it lost the connection
 			return fmt.Errorf("update: %w", context.Cause(ctx))
 		}
@@ -79,7 +84,7 @@ func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(
 	}
 }
 
-func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, fn func(*Tx) error) error {
+func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, may places, fn func(*Tx) error) error {
 	s, err := db.writer.begin(ctx, db.d.beginUpdate)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -91,6 +96,11 @@ func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, fn fun
 	}
 	if err := tx.lock(); err != nil {
 		return fmt.Errorf("lock buckets: %w", err)
+	}
+	for _, b := range order {
+		if r := tx.buckets[b]; r != nil && !may.has(r.place) {
+			return &Moving{b, r.place}
+		}
 	}
 	if err := fn(tx); err != nil {
 		return err

@@ -60,6 +60,9 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"leases pass from one node to the next", testLeases},
 		{"a claim without a lease is refused in the store", testLeased},
 		{"a command of a log takes effect once", testMarks},
+		{"commands are kept until they are dropped", testKept},
+		{"a bucket goes along to another store", testCarry},
+		{"who may write to a bucket that moves", testPlaces},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
