@@ -12,7 +12,7 @@ import (
 // settleMoving makes of a step that met a bucket on its way to another cell one that is to go on without it.
 func (e *Engine) settleMoving(r *Report, err error) error {
 	moving, ok := errors.AsType[*store.Moving](err)
-	if !ok || len(e.holding.Mine([]int{moving.Bucket})) == 0 {
+	if !ok {
 		return err
 	}
 	e.log.Info("people are on their way to another cell", "bucket", moving.Bucket)

@@ -109,7 +109,11 @@ func (m *Mover) still(ctx context.Context, now func() time.Time, part int, bucke
 				WithHint("look at `duly nodes --cell %s` and at the log of the processes there, then move it again", m.From.Name)
 		}
 		m.told(part, "works on for a while: messages have no answer yet")
-		if pause(ctx, drainPause); ctx.Err() != nil {
+		rest := drainPause
+		if m.patience != 0 {
+			rest = m.patience
+		}
+		if pause(ctx, rest); ctx.Err() != nil {
 			return stopped, context.Cause(ctx)
 		}
 	}
