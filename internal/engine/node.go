@@ -5,6 +5,7 @@ import (
 	"context"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -144,7 +145,7 @@ func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
 			take[l.Owner] = append(take[l.Owner], b)
 		}
 	}
-	k.Holding.put(k.id, held) // what is given away is not worked on any more
+	k.Holding.put(k.id, maps.Clone(held)) // what is given away is not worked on any more
 	if len(give) > 0 {
 		if err := k.DB.GiveBuckets(ctx, k.id, give); err != nil {
 			return err
