@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -104,11 +105,16 @@ func (f *fleet) serve(ctx context.Context, ln net.Listener, ready func(addr stri
 	work.Go(func() { f.reconcile(ctx) })
 	defer f.moves.work.Wait()
 	errs := make([]error, len(f.cells))
+	var lost atomic.Int32
 	for i, c := range f.cells {
 		work.Go(func() {
-			if errs[i] = f.work(ctx, c); errs[i] != nil {
-				errs[i] = fmt.Errorf("cell %s: %w", c.name, errs[i])
-				cancel(errs[i])
+			if errs[i] = f.work(ctx, c); errs[i] == nil {
+				return
+			}
+			errs[i] = fmt.Errorf("cell %s: %w", c.name, errs[i])
+			c.log.Error("the cell does not open; mend it and start this process again", "error", errs[i])
+			if lost.Add(1) == int32(len(f.cells)) {
+				cancel(errors.Join(errs...))
 			}
 		})
 	}
@@ -128,7 +134,8 @@ func (f *fleet) serve(ctx context.Context, ln net.Listener, ready func(addr stri
 	return errors.Join(append(errs, serveErr, err)...)
 }
 
-// work opens a cell, however long that takes, and works on it until ctx ends. It fails only where the cell's store is not one.
+// work opens a cell, however long that takes, and works on it until ctx ends. It fails only where the cell's store is not one of
+// this program; then the other cells go on.
 func (f *fleet) work(ctx context.Context, c *cell) error {
 	o := f.opts
 	o.Log, o.Create = c.log, !IsPostgres(c.cfg.Store)
@@ -153,27 +160,30 @@ func (f *fleet) work(ctx context.Context, c *cell) error {
 	return err
 }
 
-// engines are those of all cells.
+// engines are those of the cells that answer, with an error if one does not. A cell that this process has not heard of for the
+// length of a lease is not asked.
 func (f *fleet) engines() ([]*engine.Engine, error) {
 	var out []*engine.Engine
+	var errs []error
 	for _, c := range f.cells {
 		a, _ := c.opened()
-		if a == nil {
-			return nil, away(c.name)
+		if a == nil || a.Engine.Holding().Lost() {
+			errs = append(errs, away(c.name))
+			continue
 		}
 		out = append(out, a.Engine)
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 func away(cell string) *duly.Error {
-	return duly.Errorf(duly.Unavailable, "cell %s is not open in this process", cell).WithHint("is its server up? the log of this process says more")
+	return duly.Errorf(duly.Unavailable, "cell %s does not answer this process", cell).WithHint("is its server up? the log of this process says more")
 }
 
 // ServeHTTP answers a call: what is about one person by the cell of that person, facts by any, for they go through the log, and
 // what is about all people by the cell that ?cell= names.
 func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/healthz" {
+	if r.URL.Path == "/healthz" && r.URL.Query().Get("cell") == "" {
 		f.health(w, r)
 		return
 	}
@@ -199,6 +209,8 @@ func (f *fleet) route(r *http.Request) (http.Handler, *duly.Error) {
 	}
 	switch path := r.URL.Path; {
 	case path == "/v1/cells", path == "/v1/cells/moves", path == "/v1/payments", path == "/v1/events", path == "/v1/replies", strings.HasPrefix(path, "/v1/receipts/"):
+		return f.any()
+	case path == "/v1/rules", path == "/v1/gate/check": // these read no store
 		return f.any()
 	case strings.HasPrefix(path, "/v1/borrowers/"):
 		id, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/borrowers/"), "/")
@@ -282,22 +294,31 @@ type fleetHealth struct {
 	Moving  int                        `json:"buckets_moving"`             // between cells
 }
 
-// health asks every cell. It is well only where all are and the log answers.
+// health asks every cell at one time. This process is well while the log answers and one cell does: whoever takes it out of service
+// for a cell that is away, which is away to all processes, would take the other cells out too.
 func (f *fleet) health(w http.ResponseWriter, r *http.Request) {
 	out, code := fleetHealth{Status: "ok", Cells: map[string]json.RawMessage{}}, http.StatusOK
-	for _, c := range f.cells {
-		a, h := c.opened()
-		if h == nil {
-			out.Status, code = "a cell is not open", http.StatusServiceUnavailable
-			out.Cells[c.name] = json.RawMessage(`{"status":"not open"}`)
-			continue
+	answers := make([]*answerKept, len(f.cells))
+	var asked sync.WaitGroup
+	for i, c := range f.cells {
+		asked.Go(func() { answers[i] = c.health(r) })
+	}
+	asked.Wait()
+	var unwell []string
+	for i, c := range f.cells {
+		out.Cells[c.name] = bytes.TrimSpace(answers[i].Bytes())
+		if a, _ := c.opened(); a != nil {
+			out.Moving += a.Engine.Holding().Moving()
 		}
-		out.Moving += a.Engine.Holding().Moving()
-		kept := &answerKept{header: http.Header{}, code: http.StatusOK}
-		h.ServeHTTP(kept, r)
-		if out.Cells[c.name] = bytes.TrimSpace(kept.Bytes()); kept.code != http.StatusOK {
-			out.Status, code = "a cell is not well", kept.code
+		if answers[i].code != http.StatusOK {
+			unwell = append(unwell, c.name)
 		}
+	}
+	switch {
+	case len(unwell) == len(f.cells):
+		out.Status, code = "no cell is well", http.StatusServiceUnavailable
+	case len(unwell) > 0:
+		out.Status = "not well: cell " + strings.Join(unwell, ", ")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -310,6 +331,18 @@ func (f *fleet) health(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(code)
 	json.NewEncoder(w).Encode(out)
+}
+
+// health asks one cell, which answers within some seconds though its store hangs.
+func (c *cell) health(r *http.Request) *answerKept {
+	kept := &answerKept{header: http.Header{}, code: http.StatusServiceUnavailable}
+	if _, h := c.opened(); h != nil {
+		kept.code = http.StatusOK
+		h.ServeHTTP(kept, r)
+		return kept
+	}
+	kept.WriteString(`{"status":"not open"}`)
+	return kept
 }
 
 // answerKept is an answer that is not sent.

@@ -95,6 +95,8 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 type pipeline struct {
 	e       *Engine
 	now     time.Time
+	began   time.Time
+	gains   int // of the holding, when it began
 	jobs    chan job
 	answers chan answer
 	senders sync.WaitGroup
@@ -117,6 +119,9 @@ type answer struct {
 // underMax is more than the batches of answers that one Dispatch can store, so that telling of one never waits.
 const underMax = dispatchMax + 2*claimMax
 
+// dispatchFor is how long one Dispatch claims.
+const dispatchFor = 10 * time.Second
+
 // claimBucketsMin is from how many buckets the first claim is made.
 const claimBucketsMin = 8
 
@@ -129,7 +134,7 @@ const (
 )
 
 func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
-	p := &pipeline{e: e, now: now, jobs: make(chan job, e.cfg.Workers), answers: make(chan answer, answersMax), under: make(chan int, underMax)}
+	p := &pipeline{e: e, now: now, began: e.fresh(now), gains: e.holding.gains(), jobs: make(chan job, e.cfg.Workers), answers: make(chan answer, answersMax), under: make(chan int, underMax)}
 	for range e.cfg.Workers {
 		p.senders.Go(func() {
 			for j := range p.jobs {
@@ -144,8 +149,8 @@ func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
 func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchReport) error {
 	sent, size := 0, claimBucketsMin
 	for len(buckets) > 0 {
-		// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored.
-		if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax {
+		// Draining, claim no more: what is claimed is finished. Nor while answers cannot be stored, nor once a step should look anew.
+		if ctx.Err() != nil || p.failed.Load() || sent >= dispatchMax || p.outdated() {
 			r.More = true
 			return nil
 		}
@@ -177,6 +182,12 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		r.add(got)
 	}
 	return nil
+}
+
+// outdated reports whether there is more to look at than the buckets that this dispatch began with: some of a node that is gone have
+// come in, or it has lasted so long with a slow carrier that facts and receipts wait.
+func (p *pipeline) outdated() bool {
+	return p.e.holding.gains() != p.gains || p.e.fresh(p.now).Sub(p.began) > dispatchFor
 }
 
 // clear waits until no more contacts are on their way than there are workers. So a process that dies leaves no more in doubt

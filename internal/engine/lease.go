@@ -24,6 +24,7 @@ type Holding struct {
 	span    time.Duration
 	entered bool // a Keeper cares for it
 	gaps    int  // how often the lease had run out before it was renewed
+	gained  int  // how often buckets came in
 }
 
 // NewHolding makes a Holding that holds nothing yet. The clock must be one that runs, such as time.Now.
@@ -135,9 +136,36 @@ func (h *Holding) extend(node string, from time.Time, span time.Duration) {
 func (h *Holding) put(node string, epochs map[int]int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.node == node {
-		h.epochs = epochs
+	if h.node != node {
+		return
 	}
+	for b := range epochs {
+		if _, had := h.epochs[b]; !had {
+			h.gained++
+			break
+		}
+	}
+	h.epochs = epochs
+}
+
+// gains counts how often buckets came in.
+func (h *Holding) gains() int {
+	if h == nil {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.gained
+}
+
+// Lost reports whether there was a lease and it has run out: the store was not heard in time.
+func (h *Holding) Lost() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.span > 0 && !h.live()
 }
 
 // drop gives buckets up: of what is claimed in them, nothing begins any more.

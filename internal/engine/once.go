@@ -82,16 +82,16 @@ func (e *Engine) ApplyOnce(ctx context.Context, now time.Time, actor string, at 
 func (e *Engine) applyMarked(tx *store.Tx, actor string, at store.Mark, facts []duly.Fact, group []int, byBucket map[int][]int, bulk bool) (Applied, Answer, error) {
 	out := Answer{Results: make([]store.PutResult, len(facts)), Meanings: map[int]duly.Meaning{}}
 	var places, todo []int // in facts; buckets
+	marks, err := tx.Reached(group)
+	if err != nil {
+		return Applied{}, out, err
+	}
 	for _, b := range group {
-		reached, err := tx.Reached(b)
-		if err != nil {
-			return Applied{}, out, err
-		}
-		if at.After(reached.Mark) {
+		if at.After(marks[b].Mark) {
 			places, todo = append(places, byBucket[b]...), append(todo, b)
 			continue
 		}
-		if err := recall(&out, reached, at, byBucket[b]); err != nil {
+		if err := recall(&out, marks[b], at, byBucket[b]); err != nil {
 			return Applied{}, out, err
 		}
 	}
@@ -115,17 +115,20 @@ func (e *Engine) applyMarked(tx *store.Tx, actor string, at store.Mark, facts []
 	}
 	counts := Answer{Settled: applied.Settled, Reopened: applied.Reopened, Stopped: applied.Stopped, Replies: applied.Replies, Unsettled: applied.Unsettled}
 	out.add(&counts)
+	reached := make(map[int]store.Reached, len(todo))
 	for _, b := range todo { // the counts are kept with the first bucket of the transaction
-		if err := keep(tx, b, at, &out, counts, byBucket[b]); err != nil {
+		text, err := answerOf(&out, counts, byBucket[b])
+		if err != nil {
 			return applied, out, err
 		}
+		reached[b] = store.Reached{Mark: at, Answer: text}
 		counts = Answer{}
 	}
-	return applied, out, nil
+	return applied, out, tx.Reach(reached)
 }
 
-// keep sets the mark of a bucket, with the answer to what the command says of it.
-func keep(tx *store.Tx, bucket int, at store.Mark, all *Answer, counts Answer, places []int) error {
+// answerOf is the text of the answer to what a command says of one bucket.
+func answerOf(all *Answer, counts Answer, places []int) (string, error) {
 	for n, p := range places {
 		counts.Results = append(counts.Results, all.Results[p])
 		if m, ok := all.Meanings[p]; ok {
@@ -136,10 +139,7 @@ func keep(tx *store.Tx, bucket int, at store.Mark, all *Answer, counts Answer, p
 		}
 	}
 	text, err := json.Marshal(counts)
-	if err != nil {
-		return err
-	}
-	return tx.Reach(bucket, store.Reached{Mark: at, Answer: string(text)})
+	return string(text), err
 }
 
 // recall adds the answer that was kept with a mark. Of a command before the last one none is.

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Mark is a place in a log of commands: the log, by the instant at which it was made, and a number that rises in it.
@@ -25,36 +27,48 @@ type Reached struct {
 	Answer string // JSON
 }
 
-// Reached returns how far the commands of a log have taken effect in a bucket.
-func (tx *Tx) Reached(bucket int) (Reached, error) {
-	var out Reached
-	found := false
-	err := tx.query(func(r *row) error {
-		out, found = Reached{Mark{r.int64(), r.int64()}, r.text()}, true
+// Reached returns how far the commands of a log have taken effect in buckets.
+func (tx *Tx) Reached(buckets []int) (map[int]Reached, error) {
+	out := make(map[int]Reached, len(buckets))
+	err := tx.inBuckets(buckets, func(r *row) error {
+		out[r.int()] = Reached{Mark{r.int64(), r.int64()}, r.text()}
 		return nil
-	}, "SELECT log, last_seq, answer FROM stream_mark WHERE bucket = $1", int64(bucket))
-	if err == nil && !found {
-		err = fmt.Errorf("no mark of bucket %d", bucket)
+	}, "SELECT bucket, log, last_seq, answer FROM stream_mark WHERE bucket @ids($1)")
+	if err == nil && len(out) != len(buckets) {
+		err = fmt.Errorf("%d of %d buckets have no mark", len(buckets)-len(out), len(buckets))
 	}
 	return out, err
 }
 
-// Reach records that a command has taken effect in a bucket that the transaction holds, and what became of it. One that does
-// not come after what is on record is a defect: whoever applies commands asks [Tx.Reached] first.
-func (tx *Tx) Reach(bucket int, to Reached) error {
-	if _, err := tx.held(bucket); err != nil {
-		return err
+var reach = batch{
+	head: "@update stream_mark SET log = v.column2, last_seq = v.column3, answer = v.column4 FROM (",
+	cols: 4,
+	tail: ") AS v WHERE stream_mark.bucket = v.column1 AND (log < v.column2 OR log = v.column2 AND last_seq < v.column3)",
+}
+
+// Reach records of buckets that the transaction holds that a command has taken effect, and what became of it. One that does not
+// come after what is on record is a defect: whoever applies commands asks [Tx.Reached] first.
+func (tx *Tx) Reach(to map[int]Reached) error {
+	args := make([]any, 0, reach.cols*len(to))
+	for _, b := range slices.Sorted(maps.Keys(to)) {
+		if _, err := tx.held(b); err != nil {
+			return err
+		}
+		args = append(args, int64(b), to[b].Log, to[b].Seq, to[b].Answer)
 	}
-	n, err := tx.exec("UPDATE stream_mark SET log = $2, last_seq = $3, answer = $4 WHERE bucket = $1 AND (log < $2 OR log = $2 AND last_seq < $3)",
-		int64(bucket), to.Log, to.Seq, to.Answer)
-	if err == nil && n != 1 {
-		err = fmt.Errorf("command %d of bucket %d comes after none that took effect", to.Seq, bucket)
+	n, err := tx.rows(&reach, args)
+	if err == nil && n != int64(len(to)) {
+		err = fmt.Errorf("in %d of %d buckets the command comes after none that took effect", int64(len(to))-n, len(to))
 	}
 	return err
 }
 
-// Reached is [Tx.Reached] in a snapshot of its own.
+// Reached is [Tx.Reached] of one bucket in a snapshot of its own.
 func (db *DB) Reached(ctx context.Context, bucket int) (out Reached, err error) {
-	err = db.View(ctx, func(tx *Tx) error { out, err = tx.Reached(bucket); return err })
+	err = db.View(ctx, func(tx *Tx) error {
+		all, err := tx.Reached([]int{bucket})
+		out = all[bucket]
+		return err
+	})
 	return out, err
 }

@@ -1,8 +1,9 @@
 package stream
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -10,35 +11,58 @@ import (
 	"github.com/dulyhq/duly/internal/engine"
 )
 
-// command is what a message of the log holds: facts, or receipts of a carrier, of people of one part.
+// command is what a message of the log holds: facts, or receipts of a carrier, of people of one part. In the message its facts follow
+// it, each on a line of its own after its kind: so a fact is written once and read once.
 type command struct {
 	At       time.Time      `json:"at"` // when it was told: the now of its transaction
 	Actor    string         `json:"actor,omitempty"`
 	Bulk     bool           `json:"bulk,omitempty"` // of an import: buckets are planned whole
-	Facts    []fact         `json:"facts,omitempty"`
 	Receipts []duly.Receipt `json:"receipts,omitempty"`
+	facts    []line
 }
 
-// fact is a fact with its kind. Its keys are those of package duly.
-type fact struct {
-	Kind duly.FactKind   `json:"kind"`
-	Fact json.RawMessage `json:"fact"`
-}
+// line is a fact as it is in a message: its kind, a space, and its JSON with the keys of package duly, which holds no end of a line.
+type line []byte
 
-func encodeFact(f duly.Fact) (fact, error) {
+func encodeFact(f duly.Fact) (line, error) {
 	raw, err := json.Marshal(f)
-	return fact{f.FactKind(), raw}, err
+	return slices.Concat([]byte(f.FactKind()), []byte(" "), raw), err
 }
 
-func (c *command) decodeFacts() ([]duly.Fact, error) {
-	out := make([]duly.Fact, len(c.Facts))
-	for i, f := range c.Facts {
-		if out[i] = blank(f.Kind); out[i] == nil {
-			return nil, fmt.Errorf("fact %d is of a kind that is not known", i)
+// encode returns the message.
+func (c *command) encode() ([]byte, error) {
+	head, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	size := len(head)
+	for _, l := range c.facts {
+		size += 1 + len(l)
+	}
+	out := append(make([]byte, 0, size), head...)
+	for _, l := range c.facts {
+		out = append(append(out, '\n'), l...)
+	}
+	return out, nil
+}
+
+// decode reads a message.
+func (c *command) decode(data []byte) ([]duly.Fact, error) {
+	head, rest, _ := bytes.Cut(data, []byte("\n"))
+	if err := json.Unmarshal(head, c); err != nil {
+		return nil, duly.Errorf(duly.Invalid, "the command is not readable")
+	}
+	var out []duly.Fact
+	for l := range bytes.Lines(rest) {
+		kind, raw, _ := bytes.Cut(l, []byte(" "))
+		f := blank(duly.FactKind(kind))
+		if f == nil {
+			return nil, duly.Errorf(duly.Invalid, "fact %d of the command is of a kind that is not known", len(out))
 		}
-		if err := json.Unmarshal(f.Fact, out[i]); err != nil {
-			return nil, fmt.Errorf("fact %d of kind %s is not readable", i, f.Kind)
+		if err := json.Unmarshal(raw, f); err != nil {
+			return nil, duly.Errorf(duly.Invalid, "fact %d of the command, of kind %s, is not readable", len(out), kind)
 		}
+		out = append(out, f)
 	}
 	return out, nil
 }
@@ -70,6 +94,10 @@ func blank(k duly.FactKind) duly.Fact {
 		return &duly.Case{}
 	case duly.FactReply:
 		return &duly.Reply{}
+	case duly.FactNotice:
+		return &duly.Notice{}
+	case duly.FactPreference:
+		return &duly.Preference{}
 	}
 	return nil
 }
@@ -85,7 +113,7 @@ type outcome struct {
 type piece struct {
 	part   int
 	places []int
-	facts  []fact
+	facts  []line
 }
 
 // Limits of a command: servers take messages of 1 MB unless they are told otherwise, and a payment waits behind one.
@@ -102,17 +130,15 @@ func (l *Log) cut(facts []duly.Fact) ([]piece, error) {
 		rank[k] = i
 	}
 	order := make([]int, 0, len(facts))
+	at := make([]struct{ part, rank int }, len(facts))
 	for i, f := range facts {
 		if f.Owner() != "" {
 			order = append(order, i)
+			at[i].part, at[i].rank = l.PartOf(f.Owner().Bucket()), rank[f.FactKind()]
 		}
 	}
-	part := func(i int) int { return l.PartOf(facts[i].Owner().Bucket()) }
 	slices.SortStableFunc(order, func(a, b int) int {
-		if d := part(a) - part(b); d != 0 {
-			return d
-		}
-		return rank[facts[a].FactKind()] - rank[facts[b].FactKind()]
+		return cmp.Or(at[a].part-at[b].part, at[a].rank-at[b].rank)
 	})
 	var out []piece
 	size := 0
@@ -122,12 +148,12 @@ func (l *Log) cut(facts []duly.Fact) ([]piece, error) {
 			return nil, err
 		}
 		last := len(out) - 1
-		if last < 0 || out[last].part != part(i) || len(out[last].facts) == factsMax || size+len(enc.Fact) > bytesMax {
-			out = append(out, piece{part: part(i)})
+		if last < 0 || out[last].part != at[i].part || len(out[last].facts) == factsMax || size+len(enc) > bytesMax {
+			out = append(out, piece{part: at[i].part})
 			last, size = last+1, 0
 		}
 		out[last].places, out[last].facts = append(out[last].places, i), append(out[last].facts, enc)
-		size += len(enc.Fact) + len(`{"kind":"","fact":},`) + len(enc.Kind)
+		size += 1 + len(enc)
 	}
 	return out, nil
 }

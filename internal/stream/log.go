@@ -51,7 +51,15 @@ const (
 	reconnect    = 250 * time.Millisecond
 	pingEvery    = 2 * time.Second // a server that is silent for two of them is left for another
 	askLimit     = 5 * time.Second // one request
+	tryLimit     = 2 * time.Second // one try to publish, or to find a consumer: where a leader has died it is not answered
 )
+
+// waitingMax is how many commands of a part the log holds: those of a cell that is away for long must not fill the disk, which would
+// keep out what is of others.
+const waitingMax = 20_000
+
+// partFull is the server's number for a part that holds as many.
+const partFull = 10077
 
 // partsKey is where a stream notes how many parts it has.
 const partsKey = "duly-parts"
@@ -106,6 +114,7 @@ func (l *Log) open(ctx context.Context) error {
 			Name: l.Name, Subjects: []string{l.Name + ".in.*"}, Storage: jetstream.FileStorage, Replicas: l.Replicas,
 			// A command stays until it has taken effect, however long a cell is away, and goes then.
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute,
+			MaxMsgsPerSubject: waitingMax, DiscardNewPerSubject: true,
 			Metadata: map[string]string{partsKey: strconv.Itoa(l.Parts)},
 		})
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -132,6 +141,9 @@ func unreachable(err error) error {
 // cause is the library's word for what went wrong, which names no data.
 func cause(err error) string {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		if api.ErrorCode == partFull {
+			return "as many commands as it holds wait for the cell already"
+		}
 		return fmt.Sprintf("error %d of the server", api.ErrorCode)
 	}
 	switch {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,24 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// Cells returns the engines of all cells that are open, and an error if one is not.
+// Cells returns the engines of the cells that answer, and an error if one does not.
 type Cells func() ([]*engine.Engine, error)
+
+// cellLimit is how long one cell may take to be asked or told something, so that one that hangs does not hold up what is about others.
+const cellLimit = 5 * time.Second
+
+var errCellSilent = errors.New("the cell does not answer in time")
+
+// ask has a cell answer in time.
+func ask(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, cellLimit, errCellSilent)
+	defer cancel()
+	err := fn(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errCellSilent) {
+		return duly.Errorf(duly.Unavailable, "a cell does not answer in %s", cellLimit).WithHint("is its server up? /healthz says which")
+	}
+	return err
+}
 
 // Publisher tells facts and receipts to the log, and waits until they have taken effect. It is safe for concurrent use.
 type Publisher struct {
@@ -102,7 +119,7 @@ func (p *Publisher) apply(ctx context.Context, now time.Time, actor string, fact
 		return out, err
 	}
 	outcomes, err := p.publish(ctx, len(pieces), func(i int) (int, command) {
-		return pieces[i].part, command{At: now, Actor: actor, Bulk: whole, Facts: pieces[i].facts}
+		return pieces[i].part, command{At: now, Actor: actor, Bulk: whole, facts: pieces[i].facts}
 	})
 	if err != nil {
 		return out, err
@@ -123,41 +140,42 @@ func (p *Publisher) apply(ctx context.Context, now time.Time, actor string, fact
 	return out, nil
 }
 
-// findOwners asks the cells whose facts are that name only their loan. Where one of them is not open it is not known.
+// findOwners asks the cells whose facts are that name only their loan. What those that answer know is known; where one does not
+// answer, nothing is known of the rest.
 func (p *Publisher) findOwners(ctx context.Context, facts []duly.Fact) error {
+	ownerless := func(f duly.Fact) bool { return f.Owner() == "" }
+	if !slices.ContainsFunc(facts, ownerless) {
+		return nil
+	}
 	var lost []duly.Fact
 	for _, f := range facts {
-		if f.Owner() == "" {
+		if ownerless(f) {
 			lost = append(lost, f)
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	cells, err := p.cells()
-	if err != nil {
-		return err
-	}
+	cells, away := p.cells()
 	for _, e := range cells { // a fact that one has found is not looked for by the next
-		if err := e.FindOwners(ctx, lost); err != nil {
-			return err
-		}
+		away = errors.Join(away, ask(ctx, func(ctx context.Context) error { return e.FindOwners(ctx, lost) }))
+	}
+	if slices.ContainsFunc(lost, ownerless) {
+		return away
 	}
 	return nil
 }
 
 // FeedThrough tells every cell that everything of a feed up to an instant is known. It does not go through the log: whoever
-// calls it has seen the facts applied.
+// calls it has seen the facts applied. One cell that is away keeps no other from being told.
 func (p *Publisher) FeedThrough(ctx context.Context, now time.Time, feed string, through time.Time) error {
 	cells, err := p.cells()
-	if err != nil {
-		return err
+	errs := make([]error, len(cells))
+	var told sync.WaitGroup
+	for i, e := range cells {
+		told.Go(func() {
+			errs[i] = ask(ctx, func(ctx context.Context) error { return e.FeedThrough(ctx, now, feed, through) })
+		})
 	}
-	var errs []error
-	for _, e := range cells {
-		errs = append(errs, e.FeedThrough(ctx, now, feed, through))
-	}
-	return errors.Join(errs...)
+	told.Wait()
+	return errors.Join(append(errs, err)...)
 }
 
 // Accept is [engine.Engine.Accept] through the log. A receipt that names no attempt goes to the cell that knows the carrier's
@@ -170,11 +188,7 @@ func (p *Publisher) Accept(ctx context.Context, now time.Time, receipts []duly.R
 			byPart[part] = append(byPart[part], rc)
 			continue
 		}
-		cells, err := p.cells()
-		if err != nil {
-			return err
-		}
-		parts, err := p.trace(ctx, cells, &rc)
+		parts, err := p.trace(ctx, &rc)
 		if err != nil {
 			return err
 		}
@@ -195,7 +209,8 @@ func (p *Publisher) Accept(ctx context.Context, now time.Time, receipts []duly.R
 }
 
 // trace returns the parts that a receipt without an attempt is told to.
-func (p *Publisher) trace(ctx context.Context, cells []*engine.Engine, rc *duly.Receipt) ([]int, error) {
+func (p *Publisher) trace(ctx context.Context, rc *duly.Receipt) ([]int, error) {
+	cells, away := p.cells()
 	var first []int
 	for _, e := range cells {
 		if has := e.Holding().Works(); len(has) > 0 {
@@ -204,24 +219,23 @@ func (p *Publisher) trace(ctx context.Context, cells []*engine.Engine, rc *duly.
 		if rc.ProviderID == "" {
 			continue
 		}
-		a, err := e.DB().FindAttemptByProvider(ctx, rc.Provider, rc.ProviderID)
-		if err != nil && duly.CodeOf(err) == duly.NotFound {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if b, ok := a.ID.Bucket(); ok {
+		var a duly.Attempt
+		err := ask(ctx, func(ctx context.Context) (err error) {
+			a, err = e.DB().FindAttemptByProvider(ctx, rc.Provider, rc.ProviderID)
+			return err
+		})
+		if b, ok := a.ID.Bucket(); err == nil && ok {
 			return []int{p.log.PartOf(b)}, nil
 		}
+		if err != nil && duly.CodeOf(err) != duly.NotFound {
+			away = errors.Join(away, err)
+		}
 	}
-	return first, nil
+	return first, away
 }
 
-// publishers is how many parts a call publishes to at one time.
-const publishers = 64
-
-// publish publishes commands, those of one part in their order, and waits until all have taken effect.
+// publish publishes commands, those of one part in their order, and waits until all have taken effect. No part waits for another,
+// whose cell may be away.
 func (p *Publisher) publish(ctx context.Context, n int, of func(int) (part int, c command)) ([]outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Patience, errPatience)
 	defer cancel()
@@ -234,12 +248,9 @@ func (p *Publisher) publish(ctx context.Context, n int, of func(int) (part int, 
 		cmds[i] = c
 		queues[part] = append(queues[part], i)
 	}
-	turn := make(chan struct{}, publishers)
 	var wg sync.WaitGroup
 	for part, queue := range queues {
 		wg.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
 			for _, i := range queue { // one after the other: what is refused must not be overtaken
 				if out[i], errs[i] = p.tell(ctx, part, &cmds[i]); errs[i] != nil {
 					return
@@ -258,7 +269,7 @@ const retryWait = 200 * time.Millisecond
 
 // tell publishes a command until a majority of the servers has it, and waits for its outcome.
 func (p *Publisher) tell(ctx context.Context, part int, c *command) (outcome, error) {
-	data, err := json.Marshal(c)
+	data, err := c.encode()
 	if err != nil {
 		return outcome{}, err
 	}
@@ -294,7 +305,7 @@ func (p *Publisher) tellData(ctx context.Context, part int, data []byte) (outcom
 	}()
 	var ack *jetstream.PubAck
 	for ack == nil {
-		try, cancel := context.WithTimeout(ctx, askLimit)
+		try, cancel := context.WithTimeout(ctx, tryLimit)
 		// The same id again is the same message: a try whose answer was lost puts it there once.
 		got, err := p.log.js.PublishMsg(try, &nats.Msg{Subject: p.log.subject(part), Data: data, Header: nats.Header{replyHeader: {subject}}}, jetstream.WithMsgID(id))
 		cancel()

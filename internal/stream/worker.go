@@ -16,8 +16,8 @@ import (
 
 // Times of a worker.
 const (
-	ackWait   = 10 * time.Second // a command that is not acknowledged is delivered again
-	pullWait  = 2 * time.Second  // one ask for a command
+	ackWait   = 5 * time.Second // a command that is not acknowledged is delivered again
+	pullWait  = 2 * time.Second // one ask for a command
 	idleWait  = 100 * time.Millisecond
 	againWait = 500 * time.Millisecond // after a failure
 	// triesMax is how often a command is tried that fails though its cell answers; then it is given up and whoever told it knows.
@@ -55,7 +55,9 @@ func (w *worker) run(ctx context.Context) {
 		}
 		if err := w.pull(ctx); err != nil && ctx.Err() == nil {
 			w.log.Config.Log.Debug("pull", "part", w.part, "error", err)
-			w.consumer = nil
+			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDeleted) {
+				w.consumer = nil // otherwise it is still there: only its leader may have died
+			}
 			pause(ctx, againWait)
 		}
 	}
@@ -64,12 +66,14 @@ func (w *worker) run(ctx context.Context) {
 // pull takes the next command, if one comes, and applies it.
 func (w *worker) pull(ctx context.Context) error {
 	if w.consumer == nil {
-		limited, cancel := context.WithTimeout(ctx, askLimit)
+		limited, cancel := context.WithTimeout(ctx, tryLimit)
 		defer cancel()
 		var err error
 		w.consumer, err = w.log.s.CreateOrUpdateConsumer(limited, jetstream.ConsumerConfig{
 			Durable: w.log.subject(w.part)[len(w.log.Name)+len(".in."):], FilterSubject: w.log.subject(w.part),
-			AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 1, MaxDeliver: -1,
+			// In memory of three servers: where it is lost, what is not acknowledged is delivered again, which changes nothing. On disk
+			// it is a file that is written anew for every command, at a third of all that a command costs.
+			MemoryStorage: true, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 1, MaxDeliver: -1,
 		})
 		if err != nil {
 			return err
@@ -94,18 +98,9 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	defer close(done)
-	go func() { // a command that takes long is not one that was lost
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(ackWait / 3):
-				msg.InProgress()
-			}
-		}
-	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go w.hold(ctx, cancel, msg)
 	at := store.Mark{Log: w.log.made, Seq: int64(meta.Sequence.Stream)}
 	o, err := w.apply(ctx, at, msg.Data())
 	switch code := duly.CodeOf(err); {
@@ -120,7 +115,7 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 		w.tell(msg, o)
 		w.wake()
 		return msg.Ack()
-	case ctx.Err() != nil:
+	case ctx.Err() != nil: // the process stops, or another has the part
 		return msg.Nak()
 	case code == duly.Internal && meta.NumDelivered >= triesMax, code == duly.Invalid:
 		w.log.Config.Log.Error("a command of the log cannot be applied and is given up; tell its facts again once the reason is mended",
@@ -139,18 +134,29 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 	}
 }
 
+// hold says of a command that takes long that it is not lost, and gives it up once another process may have the part: a cell that
+// hangs for this process alone must not keep its commands from the next.
+func (w *worker) hold(ctx context.Context, giveUp context.CancelCauseFunc, msg jetstream.Msg) {
+	for pause(ctx, ackWait/3); ctx.Err() == nil; pause(ctx, ackWait/3) {
+		if len(w.e.Holding().Mine(w.buckets)) < len(w.buckets) {
+			giveUp(errNotMine)
+			return
+		}
+		msg.InProgress()
+	}
+}
+
+var errNotMine = errors.New("another process has the part")
+
 func (w *worker) apply(ctx context.Context, at store.Mark, data []byte) (outcome, error) {
 	var c command
 	var o outcome
-	if err := json.Unmarshal(data, &c); err != nil {
-		return o, duly.Errorf(duly.Invalid, "the command is not readable")
+	facts, err := c.decode(data)
+	if err != nil {
+		return o, err
 	}
 	if len(c.Receipts) > 0 { // the inbox keeps each once, whatever its number
 		return o, w.e.Accept(ctx, c.At, c.Receipts, &o.Receive)
-	}
-	facts, err := c.decodeFacts()
-	if err != nil {
-		return o, errors.Join(duly.Errorf(duly.Invalid, "the command holds a fact that is not readable"), err)
 	}
 	o.Answer, err = w.e.ApplyOnce(ctx, c.At, c.Actor, at, facts, c.Bulk)
 	return o, err

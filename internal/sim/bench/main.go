@@ -2,6 +2,7 @@
 //
 //	go run ./internal/sim/bench                       # SQLite, 1,000,000 instalments
 //	go run ./internal/sim/bench -postgres             # the same on PostgreSQL, started for this run
+//	go run ./internal/sim/bench -cells                # the same on two PostgreSQL behind a log of three servers
 //
 // The dispatch goes to a sink in this process that answers at once, so its cost is in the figures. For comparison the plan
 // is set beside a bare INSERT … SELECT of the same due instalments, which knows no rules and keeps no reasons.
@@ -32,16 +33,21 @@ import (
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store/storetest"
+	"github.com/dulyhq/duly/internal/stream/local"
 )
 
 func main() {
 	n := flag.Int("instalments", 1_000_000, "how many instalments; every borrower has four")
 	postgres := flag.Bool("postgres", false, "on PostgreSQL, started for this run; else on SQLite")
+	celled := flag.Bool("cells", false, "two PostgreSQL behind a log of three servers, started for this run")
 	keep := flag.String("dir", "", "keep the store in this folder")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	step := flag.String("step", "", "profile this step alone: import, plan, bare SQL or dispatch")
+	if local.Child() {
+		return
+	}
 	flag.Parse()
-	if err := run(*n, *postgres, *keep, profiler{*profile, *step}); err != nil {
+	if err := run(*n, *postgres, *celled, *keep, profiler{*profile, *step}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -69,7 +75,7 @@ func (p profiler) start(step string) func() {
 // start is the simulated day; its noon is inside every window.
 var start = civil.On(2026, 3, 2)
 
-func run(n int, postgres bool, dir string, p profiler) error {
+func run(n int, postgres, celled bool, dir string, p profiler) error {
 	defer p.start("")()
 	if dir == "" {
 		d, err := os.MkdirTemp("", "duly-bench-")
@@ -78,6 +84,10 @@ func run(n int, postgres bool, dir string, p profiler) error {
 		}
 		defer os.RemoveAll(d)
 		dir = d
+	}
+	if celled {
+		fmt.Printf("%s, %d cores, %d instalments, two cells behind a log\n\n", runtime.Version(), runtime.NumCPU(), n)
+		return runCells(n, dir, p)
 	}
 	b := &bench{n: n, dir: dir, profiler: p, dsn: filepath.Join(dir, "duly.db")}
 	if postgres {
@@ -94,6 +104,7 @@ func run(n int, postgres bool, dir string, p profiler) error {
 type bench struct {
 	n        int
 	dir, dsn string
+	share    engine.Share // of a cell
 	app      *app.App
 	leave    func() error
 	sink     atomic.Int64
@@ -131,7 +142,7 @@ func (b *bench) run(ctx context.Context) error {
 
 func (b *bench) open(ctx context.Context, url string) error {
 	cfg := app.Default()
-	cfg.Store = b.dsn
+	cfg.Store, cfg.Share = b.dsn, b.share
 	cfg.Node.Lease = app.Duration(time.Minute)
 	cfg.Carriers = map[string]app.CarrierConfig{
 		"sink": {Channels: []duly.Channel{duly.ChannelSMS, duly.ChannelPush, duly.ChannelRobot, duly.ChannelEmail},

@@ -25,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,6 +33,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/store/storetest"
+	"github.com/dulyhq/duly/internal/stream/local"
 )
 
 func main() {
@@ -44,7 +46,7 @@ func main() {
 	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
 	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
 	cells := flag.Bool("stream", false, "servers over two PostgreSQL behind a log of three: workers, the log's leader and a cell are killed, a worker is paused")
-	if serveLog() {
+	if local.Child() {
 		return
 	}
 	flag.Parse()
@@ -148,8 +150,11 @@ workers: %d
 %scarriers:
   sink:
     channels: [sms]
-    webhook: {url: "%s", secrets: ["crash-test-secret-of-32-bytes-min"], timeout: 5s}
+    webhook: {url: "%s", secrets: ["` + secret + `"], callback_secrets: ["` + secret + `"], timeout: 5s}
 `
+
+// secret is what messages and receipts are signed with.
+const secret = "crash-test-secret-of-32-bytes-min"
 
 const strategyText = `name: crash
 title: {zh: 崩溃测试, en: crash test}
@@ -250,15 +255,21 @@ func book(n, second int, zone string, now time.Time) string {
 	due, later := now.In(loc).AddDate(0, 0, 1).Format(time.DateOnly), now.In(loc).AddDate(0, 0, 2).Format(time.DateOnly)
 	var b strings.Builder
 	for i := range n {
-		id := fmt.Sprintf("B%06d", i)
-		fmt.Fprintf(&b, `{"kind":"borrower","id":"%s","name":"Test %d","language":"en","country":"XX","zones":[{"name":"%s","source":"lender"}],"version":1}`+"\n", id, i, zone)
-		fmt.Fprintf(&b, `{"kind":"contact_point","borrower_id":"%s","id":"p","point_kind":"mobile","value":"+99900%06d","state":"active","version":1}`+"\n", id, i)
+		id := introduce(&b, i, zone)
 		owe(&b, id, fmt.Sprintf("L%06d", i), due)
 		if second > 0 && i%second == 0 {
 			owe(&b, id, fmt.Sprintf("M%06d", i), later)
 		}
 	}
 	return b.String()
+}
+
+// introduce writes the i-th borrower and a phone.
+func introduce(b *strings.Builder, i int, zone string) (id string) {
+	id = fmt.Sprintf("B%06d", i)
+	fmt.Fprintf(b, `{"kind":"borrower","id":"%s","name":"Test %d","language":"en","country":"XX","zones":[{"name":"%s","source":"lender"}],"version":1}`+"\n", id, i, zone)
+	fmt.Fprintf(b, `{"kind":"contact_point","borrower_id":"%s","id":"p","point_kind":"mobile","value":"+99900%06d","state":"active","version":1}`+"\n", id, i)
+	return id
 }
 
 // owe writes a loan of one instalment.
@@ -493,6 +504,13 @@ func (s *sink) count(id duly.ContactID) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen[id]
+}
+
+// hasAll reports whether each of some contacts has come.
+func (s *sink) hasAll(ids []duly.ContactID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(ids, func(id duly.ContactID) bool { return s.seen[id] == 0 })
 }
 
 func (s *sink) times() map[duly.ContactID]time.Time {

@@ -56,6 +56,8 @@ type fleet struct {
 	unowned time.Duration                 // the longest that a bucket had no node that was heard
 	kills   int
 	pauses  int
+	more    []duly.BorrowerID       // persons that are not of the book
+	never   map[duly.ContactID]bool // of which the carrier told that they never came
 }
 
 // server is one `duly serve`, or the place of one that was killed.
@@ -283,6 +285,7 @@ func (f *fleet) stopAll(sig syscall.Signal) error {
 type verdict struct {
 	states                                 map[duly.ContactState]int
 	persons, reached, doubt, paid          int // reached: a message was accepted; doubt: it may have been; paid: none was needed
+	unsent                                 int // in doubt, until the carrier told that it never came
 	lost, twice, capped, unknown, afterPay int
 	latest                                 time.Duration // of the messages after a payment's answer
 }
@@ -311,7 +314,7 @@ func (f *fleet) judgeFleet() error {
 	for _, s := range slices.Sorted(maps.Keys(v.states)) {
 		fmt.Fprintf(f.out, "%-10s %d\n", s, v.states[s])
 	}
-	fmt.Fprintf(f.out, "persons %d: reached %d, in doubt %d, paid before %d\n", v.persons, v.reached, v.doubt, v.paid)
+	fmt.Fprintf(f.out, "persons %d: reached %d, in doubt %d, paid before %d, known never to have left %d\n", v.persons, v.reached, v.doubt, v.paid, v.unsent)
 	fmt.Fprintf(f.out, "lost %d, twice %d, over the cap %d, at the sink but not on record as sent %d\n", v.lost, v.twice, v.capped, v.unknown)
 	fmt.Fprintf(f.out, "%d payments answered; messages counted later than that: %d, the latest by %s\n", len(f.paid), v.afterPay, v.latest.Round(time.Millisecond))
 	fmt.Fprintf(f.out, "longest that a bucket had no node that was heard: %.1f s (lease %s)\n", f.unowned.Seconds(), f.nodesOptions.lease)
@@ -325,8 +328,8 @@ func (f *fleet) judgeFleet() error {
 		return fmt.Errorf("a message left %s after its payment had been answered", v.latest)
 	case f.unowned > unownedMax:
 		return fmt.Errorf("a bucket had no node that was heard for %s", f.unowned)
-	case v.doubt > (f.kills+f.pauses)*doubtMax*len(f.dbs):
-		return fmt.Errorf("%d in doubt after %d kills and %d pauses: more than one claim and the workers for each", v.doubt, f.kills, f.pauses)
+	case v.doubt+v.unsent > (f.kills+f.pauses)*doubtMax*len(f.dbs):
+		return fmt.Errorf("%d in doubt after %d kills and %d pauses: more than one claim and the workers for each", v.doubt+v.unsent, f.kills, f.pauses)
 	case v.reached < f.nodesOptions.contacts/4:
 		return fmt.Errorf("only %d of %d were reached: the run tests nothing", v.reached, f.nodesOptions.contacts)
 	}
@@ -354,8 +357,11 @@ func (f *fleet) verify() error {
 
 // judgeUnseen judges the persons without any contact: whoever paid before the plan came to them needs none.
 func (f *fleet) judgeUnseen(v *verdict, seen map[duly.BorrowerID]bool) error {
+	everybody := slices.Clone(f.more)
 	for i := range f.nodesOptions.contacts {
-		id := duly.BorrowerID(fmt.Sprintf("B%06d", i))
+		everybody = append(everybody, duly.BorrowerID(fmt.Sprintf("B%06d", i)))
+	}
+	for _, id := range everybody {
 		if seen[id] {
 			continue
 		}
@@ -388,7 +394,7 @@ func (f *fleet) judgeContacts(v *verdict, contacts []duly.Contact, seen map[duly
 	}
 	for id, cs := range byPerson {
 		v.persons++
-		sent, accepted, doubt := 0, 0, 0
+		sent, accepted, doubt, unsent := 0, 0, 0, 0
 		for i := range cs {
 			c := &cs[i]
 			n := seen[c.ID]
@@ -402,7 +408,12 @@ func (f *fleet) judgeContacts(v *verdict, contacts []duly.Contact, seen map[duly
 				v.lost += 1 - min(n, 1)
 			case duly.InDoubt:
 				doubt++
-			case duly.Planned, duly.Claimed, duly.Failed, duly.Blocked, duly.Cancelled:
+			case duly.Failed:
+				v.unknown += n
+				if f.never[c.ID] {
+					unsent++
+				}
+			case duly.Planned, duly.Claimed, duly.Blocked, duly.Cancelled:
 				v.unknown += n
 			}
 			if paid, ok := f.paid[id]; ok && n > 0 && at[c.ID].After(paid) && c.Items[0].LoanID == duly.LoanID("L"+string(id[1:])) {
@@ -419,6 +430,8 @@ func (f *fleet) judgeContacts(v *verdict, contacts []duly.Contact, seen map[duly
 			v.reached++
 		case doubt > 0:
 			v.doubt++
+		case unsent > 0:
+			v.unsent++
 		case paid || slices.ContainsFunc(cs, func(c duly.Contact) bool { return c.Reason == duly.CancelPaid }):
 			v.paid++
 		default:

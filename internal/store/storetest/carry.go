@@ -38,7 +38,7 @@ func (w *world) filled(bucket int) store.BucketSum {
 		k := caseOf(b, "K1", Noon)
 		return errors.Join(err, tx.PutContacts([]duly.Contact{c}), tx.PutAttempts([]duly.Attempt{a}), tx.PutReservation(&v), tx.MarkDirty(ids),
 			tx.SetPlannedThrough(bucket, civil.On(2026, 3, 9)), tx.PutOutcomes(bucket, []store.Outcome{{ContactID: c.ID, Kind: "paid"}}),
-			tx.SetDuties(k, []duly.CaseDuty{{Rule: "R", Pack: "p"}}), tx.Reach(bucket, store.Reached{Mark: store.Mark{Log: 7, Seq: 9}, Answer: "{}"}))
+			tx.SetDuties(k, []duly.CaseDuty{{Rule: "R", Pack: "p"}}), tx.Reach(map[int]store.Reached{bucket: {Mark: store.Mark{Log: 7, Seq: 9}, Answer: "{}"}}))
 	})
 	if _, err := w.db.KeepSandbox(w.Context(), w.now, []store.SandboxMessage{{AttemptID: a.ID, Channel: duly.ChannelSMS, To: "+86", Text: "x", SentAt: Noon}},
 		[]store.SandboxReceipt{{AttemptID: a.ID, No: 1, Key: "s1", Status: duly.ReceiptRead, At: Noon, DueAt: Noon}}); err != nil {

@@ -9,7 +9,7 @@ import (
 // A command takes effect once, in the order of the log, and a newer log begins anew.
 func testMarks(t *testing.T, w *world) {
 	reach := func(bucket int, to store.Reached) (err error) {
-		w.db.Update(t.Context(), w.now, []int{7}, func(tx *store.Tx) error { err = tx.Reach(bucket, to); return err })
+		w.db.Update(t.Context(), w.now, []int{7}, func(tx *store.Tx) error { err = tx.Reach(map[int]store.Reached{bucket: to}); return err })
 		return err
 	}
 	at := func(log, seq int64, answer string) store.Reached {
