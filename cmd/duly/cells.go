@@ -152,7 +152,7 @@ func (c *command) cellsReconcileCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.printf("kept %d: still in the log %d, told again %d of which applied %d, refused %d\n", r.Kept, r.Waiting, r.Told, r.Applied, r.Refused)
+			c.printf("kept %d: still in the log %d, told again %d of which applied %d, refused %d, not applied yet %d\n", r.Kept, r.Waiting, r.Told, r.Applied, r.Refused, r.Open)
 			return nil
 		},
 	}
