@@ -49,11 +49,15 @@ func (tx *Tx) lock() error {
 	if tx.db.spread {
 		return tx.lockEach()
 	}
+	cols := bucketCols
+	if len(tx.order) <= tx.db.d.groupMax { // not a chunk of an import, which may reckon for long
+		cols += " @brief" // others wait for these buckets: a process that is paused here must not keep them
+	}
 	return tx.query(func(r *row) error {
 		b, state := scanBucket(r)
 		tx.buckets[b] = &state
 		return nil
-	}, "SELECT "+bucketCols+" FROM bucket WHERE bucket @ids($1) ORDER BY bucket @lock", tx.db.d.numbers(tx.order))
+	}, "SELECT "+cols+" FROM bucket WHERE bucket @ids($1) ORDER BY bucket @lock", tx.db.d.numbers(tx.order))
 }
 
 var closeBuckets = batch{

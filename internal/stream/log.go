@@ -105,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 
 // open finds the stream or makes it.
 func (l *Log) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*askLimit)
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	var err error
 	l.s, err = l.js.Stream(ctx, l.Name)
