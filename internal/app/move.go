@@ -122,8 +122,8 @@ func (s *cellSet) settle(ctx context.Context) error {
 	return nil
 }
 
-// moveLease is how long the run of a move may be silent before its part works on where it was.
-const moveLease = 15 * time.Second
+// moveLeaseMin is how long the run of a move may be silent, at least, before its part works on where it was.
+const moveLeaseMin = 5 * time.Second
 
 // MoveParts moves parts to a cell, one after the other, while others work on them; told is called as each goes on. Those that are
 // there already it leaves. A run that was cut off is gone on with by the same call.
@@ -160,7 +160,7 @@ func planMove(ctx context.Context, c Config, o Options, from, to int, cell strin
 		return nil, errors.Join(err, s.close())
 	}
 	m.mover = stream.Mover{
-		To: stream.Cell{Name: cell, DB: s.dbs[cell]}, Parts: c.Stream.Parts, Lease: moveLease, Log: o.Log,
+		To: stream.Cell{Name: cell, DB: s.dbs[cell]}, Parts: c.Stream.Parts, Lease: max(moveLeaseMin, 5*time.Duration(c.Node.Lease)/2), Log: o.Log,
 		Grace: 3 * time.Duration(c.Node.Lease) / 5, // three beats of a node
 	}
 	if o.Log == nil {

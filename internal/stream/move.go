@@ -53,6 +53,7 @@ const (
 	drainLimit = 10 * time.Second // how long a part stands still for tries that have no answer; then it works on for a while
 	drainEvery = 100 * time.Millisecond
 	drainPause = 5 * time.Second
+	waitEvery  = 500 * time.Millisecond
 	drainTries = 40 // longer than the lease of a try, whose process may have died
 )
 
@@ -68,6 +69,9 @@ func (m *Mover) Move(ctx context.Context, now func() time.Time, part int) (out M
 	if err := m.check(ctx, part, buckets); err != nil {
 		return out, err
 	}
+	if err := m.wait(ctx, part, buckets); err != nil {
+		return out, err
+	}
 	beating := m.beat(ctx)
 	defer beating()
 	stopped, err := m.still(ctx, now, part, buckets)
@@ -78,7 +82,7 @@ func (m *Mover) Move(ctx context.Context, now func() time.Time, part int) (out M
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLimit)
 		defer cancel()
 		if m.fault == nil || !errors.Is(err, errKilled) {
-			err = errors.Join(err, m.goOn(limited, buckets))
+			err = errors.Join(err, m.undo(limited, buckets))
 		}
 		return out, err
 	}
@@ -171,6 +175,47 @@ func (m *Mover) check(ctx context.Context, part int, buckets []int) error {
 		}
 	}
 	return nil
+}
+
+// wait waits until an earlier run that was cut off has been silent for long enough, and refuses beside one that is heard.
+func (m *Mover) wait(ctx context.Context, part int, buckets []int) error {
+	var until [2]time.Time
+	told := false
+	for {
+		busy := false
+		for i, c := range []Cell{m.From, m.To} {
+			all, err := c.DB.Placings(ctx)
+			if err != nil {
+				return err
+			}
+			for _, b := range buckets {
+				p := &all[b]
+				if p.Mover == "" || !p.Until.After(p.Now) {
+					continue
+				}
+				if busy = true; !until[i].IsZero() && p.Until.After(until[i]) {
+					return duly.Errorf(duly.Conflict, "another process is moving part %d", part).WithHint("`duly cells list` shows how far it is")
+				}
+			}
+			if until[i].IsZero() {
+				for _, b := range buckets {
+					if all[b].Until.After(until[i]) {
+						until[i] = all[b].Until
+					}
+				}
+			}
+		}
+		if !busy {
+			return nil
+		}
+		if !told {
+			told = true
+			m.told(part, "was being moved; waits whether that run is heard")
+		}
+		if pause(ctx, min(waitEvery, m.Lease/8)); ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // stop takes the buckets for this run, has nothing begin in them any more, and has the new cell expect them. What an earlier run has
@@ -300,6 +345,34 @@ func (m *Mover) goOn(ctx context.Context, buckets []int) error {
 		})
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// undo is goOn for good: what was copied already is removed.
+func (m *Mover) undo(ctx context.Context, buckets []int) error {
+	if err := m.goOn(ctx, buckets); err != nil {
+		return err
+	}
+	all, err := m.From.DB.Placings(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		for done := all[b].Place != store.Here; !done; {
+			err := m.To.DB.Rehouse(ctx, b, func(tx *store.Tx, p *store.Placing) (err error) {
+				if done = p.Mover != m.Run || p.Place != store.Coming && p.Place != store.Ready; done {
+					return nil
+				}
+				if done, err = tx.ClearRows(b, false); done {
+					p.Place, p.Peer, p.Mover, p.Until = store.Away, "", "", time.Time{}
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

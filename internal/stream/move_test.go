@@ -179,9 +179,11 @@ func (k *killer) kill(at int) bool {
 	k.steps[step] = true
 	k.look(step)
 	if again := mover(k.from, k.to, smallParts); k.killed%2 == 0 { // another run waits until the first has been silent for long
-		if _, err := again.Move(t.Context(), time.Now, k.part); err != nil && duly.CodeOf(err) != duly.Conflict {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		if _, err := again.Move(ctx, time.Now, k.part); !errors.Is(err, context.DeadlineExceeded) && err != nil {
 			t.Fatalf("beside one that was killed at %s: %v", step, err)
 		}
+		cancel()
 		k.look(step + ", and another run")
 	}
 	for _, c := range []stream.Cell{k.from, k.to} {
@@ -267,7 +269,9 @@ func TestMoveRefused(t *testing.T) {
 		for i := range dbs {
 			after[i] = placings(t, dbs[i])
 			for b := range after[i] {
-				after[i][b].Now, before[i][b].Now = time.Time{}, time.Time{}
+				for _, p := range []*store.Placing{&after[i][b], &before[i][b]} {
+					p.Now, p.Until = time.Time{}, time.Time{}
+				}
 			}
 		}
 		if duly.CodeOf(err) != duly.Conflict || before != after {
@@ -284,7 +288,21 @@ func TestMoveRefused(t *testing.T) {
 	if _, err := killed.Move(t.Context(), time.Now, 5); !errors.Is(err, stream.ErrKilled) {
 		t.Fatal(err)
 	}
+	heard, silent := context.WithCancel(t.Context())
+	var beats sync.WaitGroup
+	for _, db := range dbs[:2] {
+		beats.Go(func() {
+			for n := time.Duration(0); heard.Err() == nil; n++ {
+				if err := db.KeepMoving(heard, killed.Run, time.Hour+n*time.Second); err != nil && heard.Err() == nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
 	refused("by another while one moves it", mover(a, b, smallParts), 5)
+	silent()
+	beats.Wait()
 	refused("to another cell while one moves it", mover(a, c, smallParts), 5)
 	refused("from a cell that does not have it", mover(b, c, smallParts), 6)
 	if err := dbs[1].Rehouse(t.Context(), 14, func(_ *store.Tx, p *store.Placing) error { p.Place = store.Here; return nil }); err != nil {
@@ -293,6 +311,44 @@ func TestMoveRefused(t *testing.T) {
 	refused("to a cell that says that it has it too", mover(a, b, smallParts), 7)
 	if _, err := mover(a, c, smallParts).Move(t.Context(), time.Now, 8); err != nil { // the test can move what may be
 		t.Error(err)
+	}
+}
+
+// A move that fails leaves the part where it was, at work, and nothing of it in the other cell.
+func TestMoveUndone(t *testing.T) {
+	t.Parallel()
+	db, part := lived(t, storetest.DSN(t, "sqlite")+store.Hasty)
+	other, err := store.Create(t.Context(), storetest.DSN(t, "sqlite")+store.Hasty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	settle(t, db, store.Here)
+	settle(t, other, store.Away)
+	want := sums(t, db, part)
+	for _, at := range []string{"stop", "seal", "copy", "ready"} {
+		m := mover(stream.Cell{Name: "a", DB: db}, stream.Cell{Name: "b", DB: other}, smallParts)
+		failed := errors.New("on purpose")
+		stream.SetFault(m, func(step string, _ int) error {
+			if step == at {
+				return failed
+			}
+			return nil
+		})
+		if _, err := m.Move(t.Context(), time.Now, part); !errors.Is(err, failed) {
+			t.Fatalf("at %s: got %v", at, err)
+		}
+		for i, s := range sums(t, db, part) {
+			if table := want[i].Differs(&s); table != "" {
+				t.Errorf("at %s: table %s of bucket %d is not what it was", at, table, 2*part+i)
+			}
+		}
+		here, there := placings(t, db), placings(t, other)
+		for i, s := range sums(t, other, part) {
+			if b := 2*part + i; here[b].Place != store.Here || here[b].Mover != "" || there[b].Place != store.Away || s.Rows() > 1 {
+				t.Errorf("at %s: bucket %d is %q here and %q there, with %d rows", at, b, here[b].Place, there[b].Place, s.Rows())
+			}
+		}
 	}
 }
 
