@@ -191,6 +191,9 @@ type Rows struct {
 	cells []any
 }
 
+// Len counts them.
+func (r Rows) Len() int { return len(r.cells) / len(r.table.cols) }
+
 func (db *DB) sumTable(ctx context.Context, c *carried, bucket int, fn func(Rows) error) (TableSum, error) {
 	sum, digest := TableSum{Name: c.name}, sha256.New()
 	args, text := []any{int64(bucket)}, c.page(false)

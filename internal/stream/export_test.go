@@ -10,3 +10,6 @@ func SetFault(m *Mover, fn func(step string, bucket int) error) { m.fault = fn }
 
 // SetPatience has a part stand still no longer for messages under way.
 func SetPatience(m *Mover, d time.Duration) { m.patience = d }
+
+// SetBatch has so many rows gathered for one transaction.
+func SetBatch(m *Mover, rows int) { m.batch = rows }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type Mover struct {
 	Told func(part int, what string)
 
 	patience time.Duration // of a part for its tries under way; 0: drainLimit
+	batch    int           // rows that are gathered for one transaction; 0: copyMax
 	fault    func(step string, bucket int) error
 }
 
@@ -113,11 +115,7 @@ func (m *Mover) still(ctx context.Context, now func() time.Time, part int, bucke
 				WithHint("look at `duly nodes --cell %s` and at the log of the processes there, then move it again", m.From.Name)
 		}
 		m.told(part, "works on for a while: messages have no answer yet")
-		rest := drainPause
-		if m.patience != 0 {
-			rest = m.patience
-		}
-		if pause(ctx, rest); ctx.Err() != nil {
+		if pause(ctx, cmp.Or(m.patience, drainPause)); ctx.Err() != nil {
 			return stopped, context.Cause(ctx)
 		}
 	}
@@ -263,15 +261,12 @@ func (m *Mover) astray(part int, from, to store.Place) error {
 
 // drain waits until every try that was made in the buckets has its answer, and seals them. It gives up after a while.
 func (m *Mover) drain(ctx context.Context, now func() time.Time, buckets []int) (bool, error) {
-	limit := m.patience
-	if limit == 0 {
-		limit = drainLimit
-	}
-	until := now().Add(limit)
+	until := now().Add(cmp.Or(m.patience, drainLimit))
 	for _, b := range buckets {
 		for {
 			open := 0
 			err := m.atFrom(ctx, "seal", b, func(tx *store.Tx, p *store.Placing) (err error) {
+				open = 0
 				if p.Place != store.Leaving {
 					return nil
 				}
@@ -383,8 +378,15 @@ func (m *Mover) carry(ctx context.Context, now func() time.Time, buckets []int, 
 	if err := m.feeds(ctx, now()); err != nil {
 		return err
 	}
+	at, err := m.From.DB.Placings(ctx)
+	if err != nil {
+		return err
+	}
 	for _, b := range buckets {
-		rows, err := m.copy(ctx, b)
+		if at[b].Place != store.Sealed { // an earlier run has come so far that the old cell let go
+			continue
+		}
+		rows, err := m.copy(ctx, b, at[b].Moves+1)
 		if err != nil {
 			return err
 		}
@@ -413,14 +415,8 @@ func (m *Mover) carry(ctx context.Context, now func() time.Time, buckets []int, 
 	return nil
 }
 
-// copy has the new cell have all rows of a bucket that is sealed. Where an earlier run has come so far that the old cell let go, it
-// does nothing.
-func (m *Mover) copy(ctx context.Context, bucket int) (int64, error) {
-	var at store.Placing
-	err := m.atFrom(ctx, "look", bucket, func(_ *store.Tx, p *store.Placing) error { at = *p; return nil })
-	if err != nil || at.Place != store.Sealed {
-		return 0, err
-	}
+// copy has the new cell have all rows of a bucket that is sealed, and compares them.
+func (m *Mover) copy(ctx context.Context, bucket int, moves int64) (int64, error) {
 	for done := false; !done; {
 		err := m.atTo(ctx, "make room", bucket, func(tx *store.Tx, p *store.Placing) (err error) {
 			done, err = tx.ClearRows(bucket, true)
@@ -430,13 +426,23 @@ func (m *Mover) copy(ctx context.Context, bucket int) (int64, error) {
 			return 0, err
 		}
 	}
-	was, err := m.From.DB.SumBucket(ctx, bucket, func(rows store.Rows) error {
-		return m.atTo(ctx, "copy", bucket, func(tx *store.Tx, _ *store.Placing) error { return tx.PutRows(rows) })
+	var held []store.Rows // of small tables, to be written together
+	rows := 0
+	was, err := m.From.DB.SumBucket(ctx, bucket, func(more store.Rows) error {
+		held, rows = append(held, more), rows+more.Len()
+		if rows < cmp.Or(m.batch, copyMax) {
+			return nil
+		}
+		all := held
+		held, rows = nil, 0
+		return m.atTo(ctx, "copy", bucket, func(tx *store.Tx, _ *store.Placing) error { return putAll(tx, all) })
 	})
 	if err != nil {
 		return 0, err
 	}
-	if err := m.atTo(ctx, "close", bucket, func(tx *store.Tx, _ *store.Placing) error { return tx.PutState(bucket, &was) }); err != nil {
+	if err := m.atTo(ctx, "close", bucket, func(tx *store.Tx, _ *store.Placing) error {
+		return errors.Join(putAll(tx, held), tx.PutState(bucket, &was))
+	}); err != nil {
 		return 0, err
 	}
 	is, err := m.To.DB.SumBucket(ctx, bucket, nil)
@@ -446,15 +452,22 @@ func (m *Mover) copy(ctx context.Context, bucket int) (int64, error) {
 	if table := was.Differs(&is); table != "" {
 		return 0, fmt.Errorf("bucket %d: table %s is not the same in cell %s after it was copied there", bucket, table, m.To.Name)
 	}
-	// The old cell keeps others out as long as the new one is filled.
-	err = m.atFrom(ctx, "compare", bucket, func(*store.Tx, *store.Placing) error { return nil })
-	if err == nil {
-		err = m.atTo(ctx, "ready", bucket, func(_ *store.Tx, p *store.Placing) error {
-			p.Place, p.Moves = store.Ready, at.Moves+1
-			return nil
-		})
+	return was.Rows(), m.atTo(ctx, "ready", bucket, func(_ *store.Tx, p *store.Placing) error {
+		p.Place, p.Moves = store.Ready, moves
+		return nil
+	})
+}
+
+// copyMax is how many rows are gathered for one transaction.
+const copyMax = 2000
+
+func putAll(tx *store.Tx, all []store.Rows) error {
+	for _, rows := range all {
+		if err := tx.PutRows(rows); err != nil {
+			return err
+		}
 	}
-	return was.Rows(), err
+	return nil
 }
 
 // feeds has the new cell claim no more of the feeds than the old one does: what it is to get is known no further.

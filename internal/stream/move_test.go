@@ -27,7 +27,9 @@ import (
 const smallParts = duly.Buckets / 2
 
 func mover(from, to stream.Cell, parts int) *stream.Mover {
-	return &stream.Mover{From: from, To: to, Parts: parts, Run: rand.Text(), Lease: time.Hour, Grace: time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+	m := &stream.Mover{From: from, To: to, Parts: parts, Run: rand.Text(), Lease: time.Hour, Grace: time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+	stream.SetBatch(m, 4)
+	return m
 }
 
 // lived makes a store on which some days were run, and returns a part with much in it.
@@ -111,7 +113,7 @@ func TestMoveKilled(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to string
 		stride         int
-	}{{"sqlite", "sqlite", "sqlite", 1}, {"postgres", "sqlite", "postgres", 4}} {
+	}{{"sqlite", "sqlite", "sqlite", 1}, {"postgres", "sqlite", "postgres", 3}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			db, part := lived(t, storetest.DSN(t, c.from)+hasty(c.from))
