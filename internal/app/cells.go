@@ -152,6 +152,9 @@ func (f *fleet) work(ctx context.Context, c *cell) error {
 	c.mu.Lock()
 	c.app, c.handler = a, h
 	c.mu.Unlock()
+	if err := f.opened().mend(ctx, f.opts.Log); err != nil && ctx.Err() == nil {
+		c.log.Warn("it was not seen whether another cell has people of this one", "error", err)
+	}
 	pulling, stop := context.WithCancel(ctx)
 	var pull sync.WaitGroup
 	err = a.run(ctx, h, nil, func() { pull.Go(func() { f.log.Work(pulling, a.Engine, a.gained) }) })

@@ -56,8 +56,8 @@ func (f *fleet) move(limited, ctx context.Context, from, to int, cell string) er
 	return nil
 }
 
-// list reports who has which part, from the cells that are open in this process.
-func (f *fleet) list(ctx context.Context) (any, error) {
+// opened is the cells that are open in this process.
+func (f *fleet) opened() *cellSet {
 	s := &cellSet{cfg: &f.cfg, dbs: map[string]*store.DB{}, closed: map[string]error{}}
 	for _, c := range f.cells {
 		if a, _ := c.opened(); a != nil {
@@ -66,11 +66,16 @@ func (f *fleet) list(ctx context.Context) (any, error) {
 			s.closed[c.name] = away(c.name)
 		}
 	}
+	return s
+}
+
+// list reports who has which part, from the cells that are open in this process.
+func (f *fleet) list(ctx context.Context) (any, error) {
 	waiting, err := f.log.WaitingBy(ctx)
 	if err != nil {
 		f.opts.Log.Debug("cells", "error", err)
 	}
-	return s.report(ctx, waiting)
+	return f.opened().report(ctx, waiting)
 }
 
 // stores are those of the cells that are open.

@@ -78,12 +78,62 @@ func (c *Config) share(cell string) engine.Share {
 // SettleCells writes into every cell which buckets it has, where that stands nowhere yet: those that the configuration has it begin
 // with, unless another cell has them. From then on the cells' word goes, and `parts` in the configuration is that of the beginning.
 func SettleCells(ctx context.Context, c Config, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	s, err := openCells(ctx, &c, o)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.settle(ctx), s.close())
+	err = s.settle(ctx)
+	if err == nil {
+		err = s.mend(ctx, o.Log)
+	}
+	return errors.Join(err, s.close())
 }
+
+// mend has cells let go of people who have moved to another since: such a cell was restored from a backup that is older than the
+// move. What it has of them is left, for a move to remove.
+func (s *cellSet) mend(ctx context.Context, log *slog.Logger) error {
+	said := map[string][duly.Buckets]store.Placing{}
+	for name, db := range s.dbs {
+		all, err := db.Placings(ctx)
+		if err != nil {
+			return err
+		}
+		said[name] = all
+	}
+	stale := map[string]int{}
+	for b := range duly.Buckets {
+		has, moves := "", int64(-1)
+		for name, all := range said {
+			if owns(all[b].Place) && all[b].Moves > moves {
+				has, moves = name, all[b].Moves
+			}
+		}
+		for name, all := range said {
+			if name == has || !owns(all[b].Place) || all[b].Moves == moves {
+				continue
+			}
+			err := s.dbs[name].Rehouse(ctx, b, func(_ *store.Tx, p *store.Placing) error {
+				if owns(p.Place) && p.Moves < moves { // still so
+					stale[name]++
+					*p = store.Placing{Place: store.Left, Moves: moves, Peer: has}
+				}
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("cell %s: %w", name, err)
+			}
+		}
+	}
+	for name, n := range stale {
+		log.Error("a cell had people who have moved to another since; it lets them be. Was it restored from an older backup?", "cell", name, "buckets", n)
+	}
+	return nil
+}
+
+func owns(p store.Place) bool { return p == store.Here || p == store.Leaving || p == store.Sealed }
 
 func (s *cellSet) settle(ctx context.Context) error {
 	said := map[string][duly.Buckets]store.Placing{}
@@ -151,29 +201,32 @@ func planMove(ctx context.Context, c Config, o Options, from, to int, cell strin
 	if _, err := c.Cell(cell); err != nil {
 		return nil, err
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	s, err := openCells(ctx, &c, o)
 	if err != nil {
 		return nil, err
 	}
 	m := &partMoves{cells: s}
-	if err := m.plan(ctx, from, to, cell); err != nil {
+	if err := m.plan(ctx, o.Log, from, to, cell); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	m.mover = stream.Mover{
 		To: stream.Cell{Name: cell, DB: s.dbs[cell]}, Parts: c.Stream.Parts, Lease: max(moveLeaseMin, 5*time.Duration(c.Node.Lease)/2), Log: o.Log,
 		Grace: 3 * time.Duration(c.Node.Lease) / 5, // three beats of a node
 	}
-	if o.Log == nil {
-		m.mover.Log = slog.New(slog.DiscardHandler)
-	}
 	return m, nil
 }
 
-func (m *partMoves) plan(ctx context.Context, from, to int, cell string) error {
+func (m *partMoves) plan(ctx context.Context, log *slog.Logger, from, to int, cell string) error {
 	if gone := m.cells.closed[cell]; gone != nil {
 		return errors.Join(duly.Errorf(duly.Unavailable, "cell %s is away: nothing can be moved to it", cell).WithHint("is its server up, and was `duly migrate` run?"), gone)
 	}
 	if err := m.cells.settle(ctx); err != nil {
+		return err
+	}
+	if err := m.cells.mend(ctx, log); err != nil {
 		return err
 	}
 	for part := from; part <= to; part++ {
@@ -355,7 +408,7 @@ func partReport(part, size int, cells []*cellSight) PartsReport {
 				p.moving(c.name, at)
 			case store.Unsaid, store.Here, store.Away, store.Coming, store.Ready:
 			}
-			if at.Place != store.Here && at.Place != store.Leaving && at.Place != store.Sealed && (at.Place != store.Unsaid || !c.share.Has(b)) {
+			if !owns(at.Place) && (at.Place != store.Unsaid || !c.share.Has(b)) {
 				continue
 			}
 			has++

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -282,6 +283,39 @@ func TestMoveRefusals(t *testing.T) {
 	c.Node.Lease = app.Duration(10 * time.Millisecond)
 	if _, err := app.MoveParts(t.Context(), c, app.Options{}, 3, 3, "b", nil); err != nil {
 		t.Errorf("all are there: %v", err)
+	}
+	// A cell that is restored from a backup which is older than a move lets go of who has moved, and a move removes what it has.
+	path := strings.TrimSuffix(c.Cells[0].Store, store.Hasty)
+	backup, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.MoveParts(t.Context(), c, app.Options{}, 5, 5, "b", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"-wal", "-shm"} {
+		os.Remove(path + end)
+	}
+	if err := os.WriteFile(path, backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = app.ListCells(t.Context(), c, app.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, rest := owner(r, 5); got != "" || rest {
+		t.Errorf("a restored cell is not seen: part 5 is in %q", got)
+	}
+	if err := app.SettleCells(t.Context(), c, app.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = app.ListCells(t.Context(), c, app.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, rest := owner(r, 5); got != "b" || rest {
+		t.Errorf("a restored cell: part 5 is in %q, at rest: %t", got, rest)
+	}
+	if _, err := app.MoveParts(t.Context(), c, app.Options{}, 5, 5, "b", nil); err != nil {
+		t.Errorf("what a restored cell has left is not removed: %v", err)
 	}
 	// A cell that is made anew does not get back what it gave away.
 	again := c

@@ -119,12 +119,13 @@ type piece struct {
 // Limits of a command: servers take messages of 1 MB unless they are told otherwise, and a payment waits behind one.
 const (
 	factsMax = 500
+	bulkMax  = 1000 // facts of a chunk of an import that are of one of 64 parts
 	bytesMax = 384 << 10
 )
 
 // cut puts facts into commands. In each part they are in the order in which kinds refer to each other, and otherwise in the order
 // in which they came, so that no fact goes ahead of one that it refers to. Facts that nobody owns are left out.
-func (l *Log) cut(facts []duly.Fact) ([]piece, error) {
+func (l *Log) cut(facts []duly.Fact, most int) ([]piece, error) {
 	rank := map[duly.FactKind]int{}
 	for i, k := range duly.FactKinds() {
 		rank[k] = i
@@ -148,7 +149,7 @@ func (l *Log) cut(facts []duly.Fact) ([]piece, error) {
 			return nil, err
 		}
 		last := len(out) - 1
-		if last < 0 || out[last].part != at[i].part || len(out[last].facts) == factsMax || size+len(enc) > bytesMax {
+		if last < 0 || out[last].part != at[i].part || len(out[last].facts) == most || size+len(enc) > bytesMax {
 			out = append(out, piece{part: at[i].part})
 			last, size = last+1, 0
 		}

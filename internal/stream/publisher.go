@@ -114,7 +114,11 @@ func (p *Publisher) apply(ctx context.Context, now time.Time, actor string, fact
 			out.Results[i] = store.Ownerless(f)
 		}
 	}
-	pieces, err := p.log.cut(facts)
+	most := factsMax
+	if whole {
+		most = bulkMax
+	}
+	pieces, err := p.log.cut(facts, most)
 	if err != nil {
 		return out, err
 	}

@@ -315,10 +315,13 @@ func (f *streamRun) payAs(ctx context.Context, who int) {
 
 // table prints how soon everybody went on after each harm, and how the other cell did while one was away.
 func (f *streamRun) table() {
-	fmt.Fprintf(f.out, "%-32s %5s  until newcomers of the cells were written to\n", "what was done", "times")
+	fmt.Fprintf(f.out, "%-32s  until newcomers of the cells were written to\n", "each time")
 	for _, h := range []harm{killedWorker, killedLeader, killedCell, pausedWorker, movedPart} {
-		took := slices.Sorted(slices.Values(f.heals[h]))
-		fmt.Fprintf(f.out, "%-32s %5d  median %.1f s, longest %.1f s\n", h, len(took), took[len(took)/2].Seconds(), took[len(took)-1].Seconds())
+		fmt.Fprintf(f.out, "%-32s ", h)
+		for _, took := range f.heals[h] {
+			fmt.Fprintf(f.out, " %.1f s", took.Seconds())
+		}
+		fmt.Fprintln(f.out)
 	}
 	for _, o := range f.outages {
 		fmt.Fprintf(f.out, "cell %s away for %.1f s: of cell %s %d payments were answered, %d messages came, and the longest without one was %.2f s\n",

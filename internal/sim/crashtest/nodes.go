@@ -317,7 +317,9 @@ func (f *fleet) judgeFleet() error {
 	fmt.Fprintf(f.out, "persons %d: reached %d, in doubt %d, paid before %d, known never to have left %d\n", v.persons, v.reached, v.doubt, v.paid, v.unsent)
 	fmt.Fprintf(f.out, "lost %d, twice %d, over the cap %d, at the sink but not on record as sent %d\n", v.lost, v.twice, v.capped, v.unknown)
 	fmt.Fprintf(f.out, "%d payments answered; messages counted later than that: %d, the latest by %s\n", len(f.paid), v.afterPay, v.latest.Round(time.Millisecond))
-	fmt.Fprintf(f.out, "longest that a bucket had no node that was heard: %.1f s (lease %s)\n", f.unowned.Seconds(), f.nodesOptions.lease)
+	if !f.celled { // which are not watched
+		fmt.Fprintf(f.out, "longest that a bucket had no node that was heard: %.1f s (lease %s)\n", f.unowned.Seconds(), f.nodesOptions.lease)
+	}
 	if err := f.verify(); err != nil {
 		return err
 	}
