@@ -141,7 +141,10 @@ func TestMoveWhileServing(t *testing.T) {
 			fmt.Fprintf(&book, e, id, i)
 		}
 	}
-	s.until("at first", func(r app.CellsReport) bool { cell, rest := owner(r, 3); return cell == "a" && rest })
+	s.until("at first", func(r app.CellsReport) bool {
+		cell, rest := owner(r, 3)
+		return cell == "a" && rest && len(r.Closed) == 0
+	})
 	if code, body := s.call(http.MethodPost, "/v1/events", `{"events":[`+book.String()+`]}`); code != http.StatusOK {
 		t.Fatalf("the book: %d %s", code, body)
 	}
