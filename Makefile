@@ -35,6 +35,7 @@ bench: ## figures beside the targets of docs/benchmarks.md: gate, import, plan, 
 	$(GO) test ./internal/gate ./internal/plan ./internal/message ./internal/arrange ./internal/reply -run '^$$' -bench . -benchmem
 	$(GO) run ./internal/sim/bench
 	$(GO) run ./internal/sim/bench -postgres
+	$(GO) run ./internal/sim/bench -cells -instalments 400000
 
 bench-compare: ## dispatch beside River's, and growth from 100,000 to 1,000,000 instalments; half an hour, on a quiet machine
 	cd bench && $(GO) vet . && $(GO) run . compare && $(GO) run . growth
