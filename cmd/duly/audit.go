@@ -134,6 +134,9 @@ func (c *command) printAudit(r *audit.Report, roots string, asJSON bool) error {
 			c.printf(", %d of them kept in %s", r.Kept, roots)
 		}
 		c.printf("\n")
+		if n := len(r.Elsewhere); n > 0 {
+			c.printf("not looked at, because another cell has it: %s; verify that cell too\n", count(n, "bucket"))
+		}
 	}
 	if len(r.Breaks) > 0 {
 		return duly.Errorf(duly.Conflict, "the audit does not hold: %s", count(len(r.Breaks), "break")).WithHint("compare with a backup from before the change")

@@ -231,7 +231,7 @@ func (c *command) migrateCommand() *cobra.Command {
 					return err
 				}
 			}
-			return nil
+			return app.SettleCells(cmd.Context(), cfg, app.Options{Log: c.log()})
 		},
 	}
 	cmd.Flags().IntVar(&partitions, "partitions", 0, "make the tables of people's data in this many `partitions` (PostgreSQL; a new store only)")

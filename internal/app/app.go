@@ -91,6 +91,11 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
+	if c.Share != (engine.Share{}) { // one cell of several: buckets may have moved since the configuration was written
+		if err := a.place(ctx); err != nil {
+			return nil, errors.Join(err, a.Close())
+		}
+	}
 	return a, nil
 }
 

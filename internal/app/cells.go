@@ -28,6 +28,7 @@ type fleet struct {
 	log   *stream.Log
 	pub   *stream.Publisher
 	cells []*cell
+	moves moves
 }
 
 // cell is one store of the fleet. app and handler are nil until it has opened.
@@ -85,6 +86,7 @@ func ServeCells(ctx context.Context, c Config, o Options, ready func(addr string
 		return err
 	}
 	defer f.pub.Close()
+	f.pub.Keeps = f.stores
 	return f.serve(ctx, ln, ready)
 }
 
@@ -100,6 +102,8 @@ func (f *fleet) serve(ctx context.Context, ln net.Listener, ready func(addr stri
 			cancel(err)
 		}
 	})
+	work.Go(func() { f.reconcile(ctx) })
+	defer f.moves.work.Wait()
 	errs := make([]error, len(f.cells))
 	var lost atomic.Int32
 	for i, c := range f.cells {
@@ -142,10 +146,15 @@ func (f *fleet) work(ctx context.Context, c *cell) error {
 		}
 		return err
 	}
-	h := a.handler(f.pub)
+	h := a.handlerOf(f.pub, f.list, func(limited context.Context, from, to int, cell string) error {
+		return f.move(limited, ctx, from, to, cell)
+	})
 	c.mu.Lock()
 	c.app, c.handler = a, h
 	c.mu.Unlock()
+	if err := f.opened().mend(ctx, f.opts.Log); err != nil && ctx.Err() == nil {
+		c.log.Warn("it was not seen whether another cell has people of this one", "error", err)
+	}
 	pulling, stop := context.WithCancel(ctx)
 	var pull sync.WaitGroup
 	err = a.run(ctx, h, nil, func() { pull.Go(func() { f.log.Work(pulling, a.Engine, a.gained) }) })
@@ -202,7 +211,7 @@ func (f *fleet) route(r *http.Request) (http.Handler, *duly.Error) {
 		return nil, duly.Errorf(duly.NotFound, "there is no cell of this name").At(duly.Place{Field: "cell"})
 	}
 	switch path := r.URL.Path; {
-	case path == "/v1/payments", path == "/v1/events", path == "/v1/replies", strings.HasPrefix(path, "/v1/receipts/"):
+	case path == "/v1/cells", path == "/v1/cells/moves", path == "/v1/payments", path == "/v1/events", path == "/v1/replies", strings.HasPrefix(path, "/v1/receipts/"):
 		return f.any()
 	case path == "/v1/rules", path == "/v1/gate/check": // these read no store
 		return f.any()
@@ -241,12 +250,20 @@ func (c *cell) route() (http.Handler, *duly.Error) {
 
 // of returns the handler of the cell that has a bucket.
 func (f *fleet) of(bucket int) (http.Handler, *duly.Error) {
+	var closed *cell
 	for _, c := range f.cells {
-		if c.cfg.Share.Has(bucket) {
+		a, _ := c.opened()
+		if a != nil && a.Engine.Holding().Has(bucket) {
 			return c.route()
 		}
+		if a == nil && (closed == nil || c.cfg.Share.Has(bucket)) {
+			closed = c
+		}
 	}
-	return nil, duly.Errorf(duly.NotFound, "no cell has this borrower")
+	if closed != nil {
+		return nil, away(closed.name)
+	}
+	return nil, duly.Errorf(duly.Unavailable, "these people are on their way to another cell").WithHint("try again in a moment; see `duly cells list`")
 }
 
 // any returns the handler of a cell that is open.
@@ -283,6 +300,7 @@ type fleetHealth struct {
 	Status  string                     `json:"status"`
 	Cells   map[string]json.RawMessage `json:"cells"`
 	Waiting *uint64                    `json:"commands_waiting,omitempty"` // in the log; left out where it does not answer
+	Moving  int                        `json:"buckets_moving"`             // between cells
 }
 
 // health asks every cell at one time. This process is well while the log answers and one cell does: whoever takes it out of service
@@ -298,6 +316,9 @@ func (f *fleet) health(w http.ResponseWriter, r *http.Request) {
 	var unwell []string
 	for i, c := range f.cells {
 		out.Cells[c.name] = bytes.TrimSpace(answers[i].Bytes())
+		if a, _ := c.opened(); a != nil {
+			out.Moving += a.Engine.Holding().Moving()
+		}
 		if answers[i].code != http.StatusOK {
 			unwell = append(unwell, c.name)
 		}

@@ -59,7 +59,7 @@ func (a *App) Join(ctx context.Context, what string) (leave func() error, err er
 	if err := a.alone(ctx, k); err != nil {
 		return nil, err
 	}
-	for try := 1; a.Engine.Holding().State().Buckets < a.Engine.Holding().Share().Buckets(); try++ {
+	for try := 1; a.Engine.Holding().State().Buckets < len(a.Engine.Holding().Works()); try++ {
 		err := k.Beat(ctx)
 		if err == nil {
 			err = a.only(ctx, k.ID())

@@ -31,7 +31,7 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 		return duly.Errorf(duly.Unavailable, "cannot listen on %s: the address is in use or not allowed", a.Config.Listen).
 			WithHint("set listen in the configuration, or --listen")
 	}
-	h := a.handler(nil)
+	h := a.handlerOf(nil, nil, nil)
 	srv := server(h)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -45,10 +45,11 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 	return errors.Join(err, srv.Shutdown(stop))
 }
 
-// handler is the API over the store; facts that are posted go to f, or for nil to the engine.
-func (a *App) handler(f api.Facts) *api.Handler {
+// handlerOf is the API over the store; facts that are posted go to f, or for nil to the engine. The rest is of all cells, where the
+// store is one of several.
+func (a *App) handlerOf(f api.Facts, list func(context.Context) (any, error), move func(ctx context.Context, from, to int, cell string) error) *api.Handler {
 	return api.New(api.Deps{
-		Engine: a.Engine, DB: a.DB, Facts: f, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
+		Engine: a.Engine, DB: a.DB, Facts: f, ListCells: list, MoveParts: move, Inbound: a.Inbound, Packs: a.Packs, Calendars: a.Calendars, Token: a.Config.APIToken, Log: a.Log, Now: time.Now,
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/store"
 	"github.com/dulyhq/duly/internal/stream"
 	"github.com/dulyhq/duly/internal/stream/local"
 )
@@ -24,11 +25,11 @@ type StreamConfig struct {
 	Credentials string   `yaml:"credentials"` // a file of the servers' operator
 }
 
-// CellConfig is one store of several, and the parts of the log that are its.
+// CellConfig is one store of several, and the parts of the log that it begins with: later they move.
 type CellConfig struct {
 	Name  string `yaml:"name"`
 	Store string `yaml:"store"`
-	Parts []int  `yaml:"parts"` // from, to, both included
+	Parts []int  `yaml:"parts"` // from, to, both included; left out: none
 }
 
 // Celled reports whether several cells take the place of one store.
@@ -71,6 +72,9 @@ func (c *Config) checkCells(bad func(field, format string, args ...any)) {
 		if cell.Store == "" || slices.ContainsFunc(c.Cells[:i], func(o CellConfig) bool { return o.Store == cell.Store }) {
 			bad(field+".store", "missing, or another cell's")
 		}
+		if len(cell.Parts) == 0 { // parts are moved to it later
+			continue
+		}
 		if len(cell.Parts) != 2 || cell.Parts[0] < 0 || cell.Parts[0] > cell.Parts[1] || cell.Parts[1] >= s.Parts {
 			bad(field+".parts", "not [from, to] between 0 and %d", s.Parts-1)
 			continue
@@ -107,7 +111,9 @@ func (c *Config) Cell(name string) (Config, error) {
 			if one.Audit.Roots != "" {
 				one.Audit.Roots = filepath.Join(one.Audit.Roots, name)
 			}
-			one.Share = stream.ShareOf(c.Stream.Parts, cell.Parts[0], cell.Parts[1])
+			if one.Share = stream.NoShare(c.Stream.Parts); len(cell.Parts) > 0 {
+				one.Share = stream.ShareOf(c.Stream.Parts, cell.Parts[0], cell.Parts[1])
+			}
 			return one, nil
 		}
 		names += " " + cell.Name
@@ -185,8 +191,7 @@ func ThroughLog(ctx context.Context, c Config, o Options, fn func(home *App, way
 		apps, engines = append(apps, a), append(engines, a.Engine)
 	}
 	if c.Stream.Embedded != "" {
-		return duly.Errorf(duly.Refused, "the log is inside another process").At(duly.Place{Field: "stream.embedded"}).
-			WithHint("tell facts to its `duly serve`: POST /v1/events")
+		return errEmbedded()
 	}
 	l, stop, err := openLog(ctx, &c, o)
 	if err != nil {
@@ -199,6 +204,13 @@ func ThroughLog(ctx context.Context, c Config, o Options, fn func(home *App, way
 	}
 	defer p.Close()
 	p.Patience = importPatience
+	p.Keeps = func() []*store.DB {
+		var out []*store.DB
+		for _, a := range apps {
+			out = append(out, a.DB)
+		}
+		return out
+	}
 	return fn(apps[0], p.Way())
 }
 

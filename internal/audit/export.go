@@ -43,7 +43,9 @@ type line struct {
 	Begin  *Chain  `json:"begin,omitempty"` // of a bucket: where its record begins here
 	Entry  *Entry  `json:"entry,omitempty"`
 	End    *Chain  `json:"end,omitempty"` // of the bucket: its head
-	Footer *footer `json:"sum,omitempty"`
+	// Elsewhere is a bucket whose record another cell has.
+	Elsewhere *int    `json:"elsewhere,omitempty"`
+	Footer    *footer `json:"sum,omitempty"`
 }
 
 // Writer writes an export: records with what is needed to verify them, and no personal data. It has one JSON value a line: the
@@ -71,6 +73,9 @@ func (x *Writer) Begin(c Chain) { x.footer.Buckets++; x.write(line{Begin: &c}) }
 
 // Entry writes the next entry of the record.
 func (x *Writer) Entry(e *Entry) { x.footer.Entries++; x.write(line{Entry: e}) }
+
+// Elsewhere says that another cell has the record of a bucket.
+func (x *Writer) Elsewhere(bucket int) { x.write(line{Elsewhere: &bucket}) }
 
 // End ends the record.
 func (x *Writer) End(c Chain) { x.write(line{End: &c}) }
@@ -214,6 +219,8 @@ func (x *reader) record(l *line) error {
 		if x.seen != nil && x.v.report.Entries > before {
 			x.seen(l.Entry)
 		}
+	case l.Elsewhere != nil && !x.open:
+		x.v.Elsewhere(*l.Elsewhere)
 	case l.End != nil && x.open:
 		x.open = false
 		x.v.End(*l.End)

@@ -24,6 +24,8 @@ type Report struct {
 	Roots   int      `json:"roots"`   // that the records were held against
 	Kept    int      `json:"kept"`    // of these, roots that were kept elsewhere
 	Breaks  []*Break `json:"breaks"`  // the first of each bucket, and those of roots
+	// Elsewhere are buckets which roots know of and another cell has: nothing was verified of them here.
+	Elsewhere []int `json:"elsewhere,omitempty"`
 }
 
 // Verifier holds the records of buckets, one after another, against themselves and against roots.
@@ -149,6 +151,19 @@ func (v *Verifier) End(head Chain) {
 	}
 	if b := v.chain.Ends(head.Seq, head.Hash); b != nil {
 		v.found(b)
+	}
+}
+
+// Elsewhere passes over the record of a bucket that another cell has: what roots say of it is held against it there.
+func (v *Verifier) Elsewhere(bucket int) {
+	if v.begun[bucket] {
+		v.chain = Chain{Bucket: bucket}
+		v.found(&Break{Bucket: bucket, Seq: 1, Fault: Repeated})
+		return
+	}
+	v.begun[bucket] = true
+	if len(v.marks[bucket]) > 0 {
+		v.report.Elsewhere = append(v.report.Elsewhere, bucket)
 	}
 }
 

@@ -198,6 +198,12 @@ type Report struct {
 func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	r, err := e.step(ctx, now)
+	err = e.settleMoving(&r, err)
+	return r, err
+}
+
+func (e *Engine) step(ctx context.Context, now time.Time) (Report, error) {
 	var r Report
 	var err error
 	if r.Received, err = e.Receive(ctx, now); err != nil {

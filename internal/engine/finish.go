@@ -33,6 +33,10 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 		if duly.CodeOf(err) == duly.Conflict && err != nil { // not all are as they were claimed: a receipt was here first
 			seen, err = e.finishBuckets(ctx, now, group, byBucket, true)
 		}
+		if moving, ok := errors.AsType[*store.Moving](err); ok {
+			failed = append(failed, e.moved(moving, group, byBucket)...)
+			continue
+		}
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
 			for _, b := range group {
@@ -50,7 +54,7 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 // finishBuckets stores the answers for a group of buckets, in one transaction. It takes all contacts to be claimed still, and fails with
 // Conflict if they are not, or looks first.
 func (e *Engine) finishBuckets(ctx context.Context, now time.Time, group []int, byBucket map[int][]*answer, look bool) (seen DispatchReport, err error) {
-	err = e.db.Update(ctx, now, group, func(tx *store.Tx) error {
+	err = e.db.UpdateBegun(ctx, now, group, func(tx *store.Tx) error {
 		seen = DispatchReport{}
 		current, err := standings(tx, group, byBucket, look)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/store"
 )
 
 // Holding is what this process may work on: the buckets that its node has leased, and until when. A Keeper fills it; the
@@ -13,9 +14,10 @@ import (
 // A nil Holding holds everything for good, which is right where nothing else opens the store.
 type Holding struct {
 	clock func() time.Time // with a monotonic reading
-	share Share            // what there is to hold
+	share Share            // what there is to hold to begin with
 
 	mu      sync.Mutex
+	places  [duly.Buckets]store.Place // what the store itself says that it has; see Share
 	node    string
 	epochs  map[int]int64
 	from    time.Time

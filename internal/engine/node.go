@@ -5,6 +5,7 @@ import (
 	"context"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -78,6 +79,13 @@ func (k *Keeper) share(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if cut := k.Holding.Share().halted(&all); len(cut) > 0 {
+		k.Log.Error("a move of people to another cell was cut off; they are worked on here again", "buckets", len(cut))
+		if err := k.DB.Reclaim(ctx, cut); err != nil {
+			return err
+		}
+	}
+	k.Holding.Placed(&all.Places)
 	return k.trade(ctx, &all)
 }
 
@@ -127,7 +135,7 @@ func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
 	take := map[string][]int{} // by the owner that is gone
 	for b := range duly.Buckets {
 		l := all.Buckets[b]
-		mine := share.Has(b) && fallsTo(share.draws(b), takers) == k.id
+		mine := share.works(b, all.Places[b]) && fallsTo(share.draws(b), takers) == k.id
 		switch {
 		case l.Owner == k.id && mine:
 			held[b] = l.Epoch
@@ -137,7 +145,7 @@ func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
 			take[l.Owner] = append(take[l.Owner], b)
 		}
 	}
-	k.Holding.put(k.id, held) // what is given away is not worked on any more
+	k.Holding.put(k.id, maps.Clone(held)) // what is given away is not worked on any more
 	if len(give) > 0 {
 		if err := k.DB.GiveBuckets(ctx, k.id, give); err != nil {
 			return err
@@ -247,7 +255,7 @@ func Nodes(ctx context.Context, db *store.DB, share Share) (NodesReport, error) 
 	r := NodesReport{Nodes: []NodeReport{}}
 	owned := map[string]int{}
 	for b := range duly.Buckets {
-		if !share.Has(b) {
+		if !share.works(b, all.Places[b]) {
 			continue
 		}
 		since := all.UnownedSince(b)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -78,7 +79,7 @@ func (e *Engine) Accept(ctx context.Context, now time.Time, receipts []duly.Rece
 				return err
 			}
 		}
-		if ok && !e.holding.Share().Has(b) {
+		if ok && !e.holding.Has(b) {
 			e.log.Error("a receipt is about a contact of another cell; it is kept apart", "carrier", rc.Provider)
 			ok = false
 		}
@@ -309,6 +310,9 @@ func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) err
 		return nil
 	}
 	if err := e.Accept(ctx, now, found, r); err != nil {
+		if _, moving := errors.AsType[*store.Moving](err); moving { // they stay orphans until the move is over
+			return nil
+		}
 		return err
 	}
 	return e.db.DropOrphans(ctx, now, old)

@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"slices"
+
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/store"
 )
 
-// Share is which buckets a store has, where several stores have some each. The zero Share is all of them.
+// Share is which buckets a store begins with, where several stores have some each. The zero Share is all of them. What the store
+// says of a bucket itself goes before: buckets move.
 type Share struct {
 	From, To int // buckets, To not included; both 0: all
 	Group    int // so many buckets, counted from 0, fall to a node together; 0: each by itself
@@ -31,7 +35,76 @@ func (s Share) draws(bucket int) int {
 	return bucket - bucket%s.Group
 }
 
-// Share returns which buckets this process's store has.
+// works reports whether nodes of the store work on a bucket, which the store says to be at a place.
+func (s Share) works(bucket int, at store.Place) bool {
+	return at == store.Here || at == store.Unsaid && s.Has(bucket)
+}
+
+// halted returns the buckets whose move was cut off before any bucket of their part was let go.
+func (s Share) halted(all *store.Leases) []int {
+	left := map[int]bool{}
+	for b, at := range all.Places {
+		if at == store.Left {
+			left[s.draws(b)] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all.Halted), func(b int) bool { return left[s.draws(b)] })
+}
+
+// Placed tells what the store says of its buckets.
+func (h *Holding) Placed(places *[duly.Buckets]store.Place) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.places = *places
+}
+
+// Has reports whether this process's store has a bucket, as far as is known here. One that is about to leave it still has.
+func (h *Holding) Has(bucket int) bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := h.places[bucket]
+	return h.share.works(bucket, at) || at == store.Leaving || at == store.Sealed
+}
+
+// Moving counts the buckets that are on their way from this process's store.
+func (h *Holding) Moving() (n int) {
+	if h == nil {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, at := range h.places {
+		if at == store.Leaving || at == store.Sealed {
+			n++
+		}
+	}
+	return n
+}
+
+// Works returns the buckets that nodes of this process's store work on.
+func (h *Holding) Works() []int {
+	var out []int
+	var places [duly.Buckets]store.Place
+	if h != nil {
+		h.mu.Lock()
+		places = h.places
+		h.mu.Unlock()
+	}
+	for b := range duly.Buckets {
+		if h.Share().works(b, places[b]) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// Share returns which buckets this process's store begins with.
 func (h *Holding) Share() Share {
 	if h == nil {
 		return Share{}
@@ -41,9 +114,8 @@ func (h *Holding) Share() Share {
 
 // foreign fails for facts of people whom this store does not have: written here, nobody would ever look at them.
 func (e *Engine) foreign(buckets []int) error {
-	share := e.holding.Share()
 	for _, b := range buckets {
-		if !share.Has(b) {
+		if !e.holding.Has(b) {
 			return errForeign()
 		}
 	}

@@ -73,7 +73,9 @@ func (db *DB) AuditVerify(ctx context.Context, kept ...audit.Root) (AuditReport,
 	}
 	v := audit.NewVerifier(audit.Roots{List: roots, Kept: kept})
 	for b := range bucketsMax {
-		err := db.View(ctx, func(tx *Tx) error { return tx.follow(audit.Chain{Bucket: b}, nil, v.Begin, v.Next, v.End) })
+		err := db.View(ctx, func(tx *Tx) error {
+			return tx.follow(audit.Chain{Bucket: b}, nil, follower{v.Begin, v.Next, v.End, v.Elsewhere})
+		})
 		if err != nil {
 			return v.Done(), err
 		}
@@ -81,24 +83,41 @@ func (db *DB) AuditVerify(ctx context.Context, kept ...audit.Root) (AuditReport,
 	return v.Done(), nil
 }
 
+// follower is told of the record of a bucket: where it begins, its entries, its head; or that another cell has it.
+type follower struct {
+	begin     func(audit.Chain)
+	next      func(*audit.Entry)
+	end       func(audit.Chain)
+	elsewhere func(bucket int)
+}
+
 // follow hands on the record of a bucket after start: where it begins, its entries, and its head, or where it is to end. All is of
 // one snapshot: what is appended meanwhile is neither entry nor head.
-func (tx *Tx) follow(start audit.Chain, end *audit.Chain, begin func(audit.Chain), next func(*audit.Entry), ends func(audit.Chain)) error {
+func (tx *Tx) follow(start audit.Chain, end *audit.Chain, f follower) error {
 	head := audit.Chain{Bucket: start.Bucket}
-	err := tx.query(func(r *row) error { _, state := scanBucket(r); head = state.head; return nil },
-		"SELECT "+bucketCols+" FROM bucket WHERE bucket = $1", int64(start.Bucket))
+	elsewhere := false // what is left of its record here is that of another cell
+	err := tx.query(func(r *row) error {
+		_, state := scanBucket(r)
+		head = state.head
+		elsewhere = placesOf(Left, Away, Coming, Ready).has(state.place)
+		return nil
+	}, "SELECT "+bucketCols+" FROM bucket WHERE bucket = $1", int64(start.Bucket))
 	if err != nil {
 		return err
+	}
+	if elsewhere {
+		f.elsewhere(start.Bucket)
+		return nil
 	}
 	until := int64(math.MaxInt64)
 	if end != nil {
 		head, until = *end, end.Seq
 	}
-	begin(start)
-	if err := tx.entriesBetween(start.Bucket, start.Seq, until, func(e audit.Entry) error { next(&e); return nil }); err != nil {
+	f.begin(start)
+	if err := tx.entriesBetween(start.Bucket, start.Seq, until, func(e audit.Entry) error { f.next(&e); return nil }); err != nil {
 		return err
 	}
-	ends(head)
+	f.end(head)
 	return nil
 }
 
@@ -254,8 +273,12 @@ func (db *DB) ExportAudit(ctx context.Context, w io.Writer, now time.Time, s Spa
 		}
 	}
 	x := audit.NewWriter(w, h)
+	named := map[int]bool{} // by a root
 	for i := range roots {
 		x.Root(&roots[i])
+		for _, h := range roots[i].Heads {
+			named[h.Bucket] = true
+		}
 	}
 	for b := range bucketsMax {
 		from := start[b]
@@ -276,12 +299,16 @@ func (db *DB) ExportAudit(ctx context.Context, w io.Writer, now time.Time, s Spa
 			begun = true
 		}
 		err := db.View(ctx, func(tx *Tx) error {
-			return tx.follow(from, until, func(audit.Chain) {}, func(e *audit.Entry) { begin(); x.Entry(e) }, func(c audit.Chain) {
+			return tx.follow(from, until, follower{func(audit.Chain) {}, func(e *audit.Entry) { begin(); x.Entry(e) }, func(c audit.Chain) {
 				if begun || c.Seq > 0 || from.Seq > 0 {
 					begin()
 					x.End(c)
 				}
-			})
+			}, func(b int) {
+				if named[b] {
+					x.Elsewhere(b)
+				}
+			}})
 		})
 		if err != nil {
 			return err

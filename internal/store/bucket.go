@@ -25,17 +25,19 @@ type Bucket struct {
 type bucketRow struct {
 	Bucket
 	head    audit.Chain
+	place   Place
 	bumped  bool // facts or contacts changed
 	touched bool // anything changed
 }
 
-const bucketCols = "bucket, version, changed_at, people, planned_through, measured_through, audit_seq, audit_hash"
+const bucketCols = "bucket, version, changed_at, people, planned_through, measured_through, audit_seq, audit_hash, place"
 
 func scanBucket(r *row) (int, bucketRow) {
 	b := r.int()
 	return b, bucketRow{
 		Bucket: Bucket{r.int64(), r.time(), r.int64(), r.date(), r.date()},
 		head:   audit.Chain{Bucket: b, Seq: r.int64(), Hash: r.text()},
+		place:  Place(r.int()),
 	}
 }
 

@@ -74,3 +74,13 @@ func Digests(p *Parcel) map[int]int64 {
 	}
 	return out
 }
+
+// Carried returns the tables whose rows go along with a bucket, with their columns, and those that stay.
+func Carried() (along map[string][]string, stay []string, err error) {
+	tables, err := carriedTables()
+	along = map[string][]string{}
+	for _, c := range tables {
+		along[c.name] = c.cols
+	}
+	return along, stays, err
+}

@@ -37,6 +37,8 @@ type Leases struct {
 	Now     time.Time
 	Nodes   []Node // by id; those that ended long ago are forgotten
 	Buckets [duly.Buckets]Lease
+	Places  [duly.Buckets]Place // what of them this store has
+	Halted  []int               // those that were to leave it and whose move was cut off
 }
 
 // Node returns a node by its id, or nil.
@@ -182,8 +184,12 @@ func (db *DB) Leases(ctx context.Context) (Leases, error) {
 	err := db.alone(ctx, func(r *row) error {
 		b := r.int()
 		l.Buckets[b] = Lease{r.text(), r.int64(), r.time()}
+		l.Places[b] = Place(r.int())
+		if r.bool() {
+			l.Halted = append(l.Halted, b)
+		}
 		return nil
-	}, "SELECT bucket, owner, epoch, since FROM bucket_lease")
+	}, "SELECT l.bucket, l.owner, l.epoch, l.since, b.place, CASE WHEN b.place IN (2, 3) AND b.mover_until < @clock THEN 1 ELSE 0 END FROM bucket_lease l JOIN bucket b ON b.bucket = l.bucket")
 	if err == nil {
 		// Nodes after buckets: one that has ended by now had ended or not when its buckets were read; either is safe.
 		err = db.alone(ctx, func(r *row) error {

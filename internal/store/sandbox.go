@@ -72,13 +72,16 @@ func (db *DB) KeepSandbox(ctx context.Context, now time.Time, messages []Sandbox
 	return added, nil
 }
 
+// notElsewhere leaves out what another cell gives, while its rows are still here or come to be.
+const notElsewhere = "EXISTS (SELECT 1 FROM bucket b WHERE b.bucket = sandbox_receipt.bucket AND b.place <= 1)"
+
 // DueSandboxReceipts returns receipts that are due at now, for a provider's name. Those that have reached the inbox are
 // not returned again; a crash before that loses none.
 func (db *DB) DueSandboxReceipts(ctx context.Context, now time.Time, provider string, limit int) (out []duly.Receipt, err error) {
 	err = db.Update(ctx, now, nil, func(tx *Tx) error {
 		out = nil
 		_, err := tx.exec("UPDATE sandbox_receipt SET taken = 1 WHERE taken = 0 AND due_at <= $1 AND EXISTS (SELECT 1 FROM receipt r "+
-			"WHERE r.bucket = sandbox_receipt.bucket AND r.provider = $2 AND r.key = sandbox_receipt.key)", micros(now), provider)
+			"WHERE r.bucket = sandbox_receipt.bucket AND r.provider = $2 AND r.key = sandbox_receipt.key) AND "+notElsewhere, micros(now), provider)
 		if err != nil {
 			return err
 		}
@@ -88,7 +91,7 @@ func (db *DB) DueSandboxReceipts(ctx context.Context, now time.Time, provider st
 				Provider: provider, AttemptID: id, ProviderID: string(id), Key: r.text(), Status: duly.ReceiptStatus(r.text()), At: r.time(),
 			})
 			return nil
-		}, "SELECT attempt_id, key, status, at FROM sandbox_receipt WHERE taken = 0 AND due_at <= $1 ORDER BY due_at, attempt_id, no LIMIT $2",
+		}, "SELECT attempt_id, key, status, at FROM sandbox_receipt WHERE taken = 0 AND due_at <= $1 AND "+notElsewhere+" ORDER BY due_at, attempt_id, no LIMIT $2",
 			micros(now), int64(limit))
 	})
 	return out, err

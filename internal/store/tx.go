@@ -51,17 +51,18 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 // buckets meanwhile. Where another transaction gets in the way it is rolled back and fn is run again, a bounded number of
 // times: fn must start afresh each time. On commit the audit entries are sealed and appended, and the version of every
 // bucket whose facts or contacts changed goes up by one.
+// A bucket that is on its way to another cell is refused; see [Moving].
 func (db *DB) Update(ctx context.Context, now time.Time, buckets []int, fn func(*Tx) error) error {
-	return db.update(ctx, now, buckets, false, fn)
+	return db.update(ctx, now, buckets, toBegin, false, fn)
 }
 
 // UpdatePart is [DB.Update] for a part of something larger, which is done only when a later Update has committed: until then
 // a machine that loses its power may lose the part, whole, as if it had not been. It does not wait for the disk.
 func (db *DB) UpdatePart(ctx context.Context, now time.Time, buckets []int, fn func(*Tx) error) error {
-	return db.update(ctx, now, buckets, !db.spread, fn) // the commits of several servers do not last together
+	return db.update(ctx, now, buckets, toBegin, !db.spread, fn) // the commits of several servers do not last together
 }
 
-func (db *DB) update(ctx context.Context, now time.Time, buckets []int, part bool, fn func(*Tx) error) error {
+func (db *DB) update(ctx context.Context, now time.Time, buckets []int, may places, part bool, fn func(*Tx) error) error {
 	order := slices.Clone(buckets)
 	slices.Sort(order)
 	order = slices.Compact(order)
@@ -72,7 +73,7 @@ func (db *DB) update(ctx context.Context, now time.Time, buckets []int, part boo
 	defer cancel()
 	now = now.UTC().Truncate(time.Microsecond)
 	for try := 1; ; try++ {
-		err := db.updateOnce(ctx, now, order, part, fn)
+		err := db.updateOnce(ctx, now, order, may, part, fn)
 		if err != nil && ctx.Err() != nil { // the driver may only say that it lost the connection
 			return fmt.Errorf("update: %w", context.Cause(ctx))
 		}
@@ -97,7 +98,7 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, part bool, fn func(*Tx) error) error {
+func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, may places, part bool, fn func(*Tx) error) error {
 	s, err := db.writer.begin(ctx, db.d.beginUpdate, part)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -109,6 +110,11 @@ func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, part b
 	}
 	if err := tx.lock(); err != nil {
 		return fmt.Errorf("lock buckets: %w", err)
+	}
+	for _, b := range order {
+		if r := tx.buckets[b]; r != nil && !may.has(r.place) {
+			return &Moving{b, r.place}
+		}
 	}
 	if err := fn(tx); err != nil {
 		return err

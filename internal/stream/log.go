@@ -174,10 +174,32 @@ func (l *Log) buckets(part int) []int {
 	return out
 }
 
+// NoShare is that of a cell that begins with nothing.
+func NoShare(parts int) engine.Share {
+	return engine.Share{From: duly.Buckets, To: duly.Buckets, Group: duly.Buckets / parts}
+}
+
 // ShareOf is which buckets the parts from one to another, both included, are.
 func ShareOf(parts, from, to int) engine.Share {
 	size := duly.Buckets / parts
 	return engine.Share{From: from * size, To: (to + 1) * size, Group: size}
+}
+
+// WaitingBy is [Log.Waiting] by part; parts for which nothing waits are left out.
+func (l *Log) WaitingBy(ctx context.Context) (map[int]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	info, err := l.s.Info(ctx, jetstream.WithSubjectFilter(l.Name+".in.*"))
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	out := map[int]uint64{}
+	for part := range l.Parts {
+		if n := info.State.Subjects[l.subject(part)]; n > 0 {
+			out[part] = n
+		}
+	}
+	return out, nil
 }
 
 func (l *Log) subject(part int) string { return fmt.Sprintf("%s.in.%03d", l.Name, part) }

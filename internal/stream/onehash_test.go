@@ -16,14 +16,10 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
-	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
-	"github.com/dulyhq/duly/internal/sim"
 	"github.com/dulyhq/duly/internal/store/storetest"
 	"github.com/dulyhq/duly/internal/stream"
 )
-
-func TestMain(m *testing.M) { storetest.Main(m) }
 
 // way is a way to set Duly up: its instances, which step in turn, and where facts go in.
 type way struct {
@@ -126,7 +122,7 @@ func TestOneHash(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
 			set := w.set(t)
-			live(t, set)
+			live(t, set.apps, 250, 4, set.apply, nil)
 			got := contacts(t, set.stores)
 			if want == nil {
 				if want = got; len(want) < 200 {
@@ -138,57 +134,6 @@ func TestOneHash(t *testing.T) {
 			}
 			t.Logf("%d contacts, hash %s", len(got), hash(got))
 		})
-	}
-}
-
-// live runs four days of a book with everything that goes wrong in it.
-func live(t *testing.T, w way) {
-	t.Helper()
-	const days = 4
-	start, loc := civil.On(2026, 3, 2), w.stores[0].Location
-	o := sim.Options{Seed: 7, Borrowers: 250, Start: start, Days: days, Location: loc}
-	book, err := sim.NewBook(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	events := book.Events(o)
-	next := 0
-	for d := range days {
-		for _, hour := range []int{1, 8, 9, 10, 12, 14, 16, 18, 20, 22} {
-			now := start.Add(d).At(civil.Clock(hour*60), loc).UTC()
-			var facts []duly.Fact
-			if d == 0 && hour == 1 {
-				facts = book.Facts()
-			}
-			for ; next < len(events) && !events[next].At.After(now); next++ {
-				facts = append(facts, events[next].Fact)
-			}
-			if len(facts) > 0 {
-				if _, err := w.apply(t.Context(), now, facts); err != nil {
-					t.Fatal(err)
-				}
-			}
-			w.step(t, now)
-		}
-	}
-}
-
-// step has every instance do all that there is to do.
-func (w way) step(t *testing.T, now time.Time) {
-	t.Helper()
-	for _, a := range w.stores {
-		if err := a.Engine.FeedThrough(t.Context(), now, engine.FeedPayments, now); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, a := range w.apps {
-		for more := true; more; {
-			r, err := a.Engine.Step(t.Context(), now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			more = r.More
-		}
 	}
 }
 

@@ -43,6 +43,8 @@ type Publisher struct {
 	cells Cells
 	// Patience is how long a call waits for its facts to be applied.
 	Patience time.Duration
+	// Keeps returns the stores that may keep commands which were not applied in time; nil keeps none.
+	Keeps func() []*store.DB
 
 	inbox   string
 	sub     *nats.Subscription
@@ -215,7 +217,9 @@ func (p *Publisher) trace(ctx context.Context, rc *duly.Receipt) ([]int, error) 
 	cells, away := p.cells()
 	var first []int
 	for _, e := range cells {
-		first = append(first, p.log.PartOf(e.Holding().Share().From))
+		if has := e.Holding().Works(); len(has) > 0 {
+			first = append(first, p.log.PartOf(has[0]))
+		}
 		if rc.ProviderID == "" {
 			continue
 		}
@@ -269,6 +273,29 @@ const retryWait = 200 * time.Millisecond
 
 // tell publishes a command until a majority of the servers has it, and waits for its outcome.
 func (p *Publisher) tell(ctx context.Context, part int, c *command) (outcome, error) {
+	data, err := c.encode()
+	if err != nil {
+		return outcome{}, err
+	}
+	o, seq, err := p.tellData(ctx, part, data)
+	if errors.Is(err, errNotApplied) {
+		hint := "until they are, contacts about them may still go; their cell is away or behind, or their people are being moved. Tell them again to learn when they are applied: it changes nothing else"
+		if !p.keep(ctx, c.At, store.KeptCommand{ID: rand.Text(), Part: part, At: store.Mark{Log: p.log.made, Seq: int64(seq)}, Data: string(data)}) {
+			hint += "; and should the log lose them, nobody else does"
+		}
+		return o, duly.Errorf(duly.Unavailable, "the log has the facts, but they were not applied in %s", p.Patience).WithHint("%s", hint)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, asError(o)
+}
+
+var errNotApplied = errors.New("the log has a command that was not applied in time")
+
+// tellData is tell for a command as it is in the log. It returns its number there, and errNotApplied where it was not applied in
+// time.
+func (p *Publisher) tellData(ctx context.Context, part int, data []byte) (outcome, uint64, error) {
 	id := rand.Text()
 	subject := p.inbox + "." + id
 	ch := make(chan outcome, 1)
@@ -280,38 +307,34 @@ func (p *Publisher) tell(ctx context.Context, part int, c *command) (outcome, er
 		delete(p.waiting, subject)
 		p.mu.Unlock()
 	}()
-	data, err := c.encode()
-	if err != nil {
-		return outcome{}, err
-	}
-	taken := false
-	for !taken {
+	var ack *jetstream.PubAck
+	for ack == nil {
 		try, cancel := context.WithTimeout(ctx, tryLimit)
 		// The same id again is the same message: a try whose answer was lost puts it there once.
-		_, err := p.log.js.PublishMsg(try, &nats.Msg{Subject: p.log.subject(part), Data: data, Header: nats.Header{replyHeader: {subject}}}, jetstream.WithMsgID(id))
+		got, err := p.log.js.PublishMsg(try, &nats.Msg{Subject: p.log.subject(part), Data: data, Header: nats.Header{replyHeader: {subject}}}, jetstream.WithMsgID(id))
 		cancel()
 		if errors.Is(err, nats.ErrMaxPayload) {
-			return outcome{}, duly.Errorf(duly.Usage, "one fact is larger than the log's servers take").WithHint("raise max_payload in their configuration")
+			return outcome{}, 0, duly.Errorf(duly.Usage, "one fact is larger than the log's servers take").WithHint("raise max_payload in their configuration")
 		}
-		if taken = err == nil; taken {
+		if err == nil {
+			ack = got
 			break
 		}
 		p.log.Config.Log.Debug("publish", "part", part, "error", err)
 		select {
 		case o := <-ch: // it was taken all the same
-			return o, asError(o)
+			return o, 0, nil
 		case <-ctx.Done():
-			return outcome{}, duly.Errorf(duly.Unavailable, "the log did not take the facts in %s: %s", p.Patience, cause(err)).
+			return outcome{}, 0, duly.Errorf(duly.Unavailable, "the log did not take the facts in %s: %s", p.Patience, cause(err)).
 				WithHint("nothing of them counts as told; tell them again, what is known already changes nothing")
 		case <-time.After(retryWait):
 		}
 	}
 	select {
 	case o := <-ch:
-		return o, asError(o)
+		return o, ack.Sequence, nil
 	case <-ctx.Done():
-		return outcome{}, duly.Errorf(duly.Unavailable, "the log has the facts, but they were not applied in %s", p.Patience).
-			WithHint("until they are, contacts about them may still go; their cell is away or behind. Tell them again to learn when they are applied: it changes nothing else")
+		return outcome{}, ack.Sequence, errNotApplied
 	}
 }
 

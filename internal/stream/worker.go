@@ -25,12 +25,11 @@ const (
 )
 
 // Work applies commands of the parts of a cell until ctx ends. Those of a part it takes only while this process leases all of the
-// part's buckets, so that whoever sends to people also hears first that they have paid. wake is called after each command.
+// part's buckets, so that whoever sends to people also hears first that they have paid. wake is called after each command. Parts
+// move between cells, so it looks after all of them.
 func (l *Log) Work(ctx context.Context, e *engine.Engine, wake func()) {
-	share := e.Holding().Share()
-	size := duly.Buckets / l.Parts
 	var wg sync.WaitGroup
-	for part := share.From / size; part < (share.From+share.Buckets())/size; part++ {
+	for part := range l.Parts {
 		w := &worker{log: l, e: e, part: part, buckets: l.buckets(part), wake: wake}
 		wg.Go(func() { w.run(ctx) })
 	}
@@ -124,6 +123,8 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
 		o.Error = duly.Errorf(duly.Internal, "the facts could not be applied").WithHint("the log of the process that holds part %d says why", w.part)
 		w.tell(msg, o)
 		return msg.Term()
+	case errors.As(err, new(*store.Moving)): // who works on the part in its new cell takes it
+		return msg.NakWithDelay(idleWait)
 	default:
 		if !w.failing {
 			w.failing = true

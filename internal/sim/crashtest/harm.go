@@ -27,6 +27,7 @@ const (
 	killedLeader harm = "kill -9 of the log's leader"
 	killedCell   harm = "kill -9 of a cell's PostgreSQL"
 	pausedWorker harm = "a worker stopped for 12 s"
+	movedPart    harm = "a part moved, the move killed"
 )
 
 // outage is a time in which one cell was away, as the other saw it.
@@ -35,14 +36,14 @@ type outage struct {
 	from, to time.Time
 }
 
-// harmStream kills a worker, the leader of the log and a cell, and pauses a worker for longer than its lease, one after the other;
+// harmStream kills a worker, the leader of the log and a cell, pauses a worker for longer than its lease, and moves a part, one after the other;
 // over and over until the time is up, and each at least once. Each begins once everybody is well, and ends once people whom the
 // cells hear of afterwards are written to.
 func (f *streamRun) harmStream() error {
 	until := time.Now().Add(f.lasts)
 	for round := 0; round == 0 || time.Now().Before(until); round++ {
 		cell := (round + 1) % cellsMax
-		for _, harm := range []func() error{f.killWorker, f.killLeader, func() error { return f.killCell(cell) }, f.pauseWorker} {
+		for _, harm := range []func() error{f.killWorker, f.killLeader, func() error { return f.killCell(cell) }, f.pauseWorker, func() error { return f.movePart(cell) }} {
 			if err := wait(f.well); err != nil {
 				return fmt.Errorf("the servers do not become well again: %w", err)
 			}
@@ -315,7 +316,7 @@ func (f *streamRun) payAs(ctx context.Context, who int) {
 // table prints how soon everybody went on after each harm, and how the other cell did while one was away.
 func (f *streamRun) table() {
 	fmt.Fprintf(f.out, "%-32s  until newcomers of the cells were written to\n", "each time")
-	for _, h := range []harm{killedWorker, killedLeader, killedCell, pausedWorker} {
+	for _, h := range []harm{killedWorker, killedLeader, killedCell, pausedWorker, movedPart} {
 		fmt.Fprintf(f.out, "%-32s ", h)
 		for _, took := range f.heals[h] {
 			fmt.Fprintf(f.out, " %.1f s", took.Seconds())

@@ -68,6 +68,9 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"the audit is sealed by roots", testRoots},
 		{"what the audit conceals can be erased", testConcealed},
 		{"since when payments are known", testPaymentsKnown},
+		{"commands are kept until they are dropped", testKept},
+		{"a bucket goes along to another store", testCarry},
+		{"who may write to a bucket that moves", testPlaces},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -46,6 +46,10 @@ type Deps struct {
 	Token     string           // needed of every caller but /healthz; "" needs none
 	Log       *slog.Logger
 	Now       func() time.Time
+
+	// Where the store is one cell of several: who has what, and the beginning of a move.
+	ListCells func(ctx context.Context) (any, error)
+	MoveParts func(ctx context.Context, from, to int, cell string) error
 }
 
 // Facts takes facts and receipts to the store that their person is in. Its methods are those of an engine, and return when that
@@ -103,6 +107,10 @@ func New(d Deps) *Handler {
 	h.handle("GET /v1/deadlines", h.getDeadlines)
 	h.handle("GET /v1/nodes", h.getNodes)
 	h.handle("GET /v1/retention", h.getRetention)
+	if h.ListCells != nil {
+		h.handle("GET /v1/cells", h.getCells)
+		h.handle("POST /v1/cells/moves", h.postMove)
+	}
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
