@@ -73,6 +73,10 @@ func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
 	if !a.elsewhere {
 		return
 	}
+	if e.cfg.Wait != nil {
+		e.cfg.Wait(ctx, claimAgeMax+claimAgeMax/4)
+		return
+	}
 	wait := time.NewTimer(claimAgeMax + claimAgeMax/4)
 	defer wait.Stop()
 	select {

@@ -130,6 +130,9 @@ const (
 
 func newPipeline(ctx context.Context, e *Engine, now time.Time) *pipeline {
 	p := &pipeline{e: e, now: now, jobs: make(chan job, e.cfg.Workers), answers: make(chan answer, answersMax), under: make(chan int, underMax)}
+	if e.cfg.Lockstep != nil {
+		return p
+	}
 	for range e.cfg.Workers {
 		p.senders.Go(func() {
 			for j := range p.jobs {
@@ -159,11 +162,9 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
-		for _, j := range jobs {
-			p.jobs <- j
-		}
-		sent += len(jobs)
 		p.way += len(jobs)
+		p.hand(ctx, jobs)
+		sent += len(jobs)
 		switch { // as many buckets as fill a claim, so that none is read for nothing
 		case got.More:
 			size = max(1, size/2)
@@ -187,11 +188,32 @@ func (p *pipeline) clear() {
 	}
 }
 
+// hand gives claimed contacts to the senders; in lockstep it sends them, and stores the answers.
+func (p *pipeline) hand(ctx context.Context, jobs []job) {
+	if p.e.cfg.Lockstep == nil {
+		for _, j := range jobs {
+			p.jobs <- j
+		}
+		return
+	}
+	batch := make([]answer, 0, len(jobs))
+	for _, j := range jobs {
+		p.e.at(PointSend)
+		batch = append(batch, p.e.send(ctx, j, p.e.fresh(p.now)))
+	}
+	if len(batch) > 0 {
+		p.e.at(PointAnswer)
+		p.flush(batch)
+	}
+}
+
 func (p *pipeline) wait(r *DispatchReport) error {
-	close(p.jobs)
-	p.senders.Wait()
-	close(p.answers)
-	p.storer.Wait()
+	if p.e.cfg.Lockstep == nil {
+		close(p.jobs)
+		p.senders.Wait()
+		close(p.answers)
+		p.storer.Wait()
+	}
 	r.add(p.report)
 	return p.err
 }
@@ -201,23 +223,10 @@ func (p *pipeline) wait(r *DispatchReport) error {
 func (p *pipeline) store() {
 	batch := make([]answer, 0, answersMax)
 	flush := func() {
-		if len(batch) == 0 {
-			return
+		if len(batch) > 0 {
+			p.flush(batch)
+			batch = batch[:0]
 		}
-		// The answers are facts that must be written even while the process drains. A store that has failed once is not
-		// waited for again by every batch.
-		failed, err := batch, p.err
-		if err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), finishLimit)
-			if failed, err = p.e.finish(ctx, p.e.fresh(p.now), batch, &p.report); err != nil {
-				p.err = fmt.Errorf("store answers: %w", err)
-			}
-			cancel()
-		}
-		p.e.late.add(failed...)
-		p.failed.Store(p.err != nil)
-		p.under <- len(batch)
-		batch = batch[:0]
 	}
 	timer := time.NewTimer(answerWait)
 	defer timer.Stop()
@@ -236,6 +245,22 @@ func (p *pipeline) store() {
 			timer.Reset(answerWait)
 		}
 	}
+}
+
+// flush writes answers. They are facts that must be written even while the process drains; a store that has failed once is
+// not waited for again by every batch.
+func (p *pipeline) flush(batch []answer) {
+	failed, err := batch, p.err
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), finishLimit)
+		defer cancel()
+		if failed, err = p.e.finish(ctx, p.e.fresh(p.now), batch, &p.report); err != nil {
+			p.err = fmt.Errorf("store answers: %w", err)
+		}
+	}
+	p.e.late.add(failed...)
+	p.failed.Store(p.err != nil)
+	p.under <- len(batch)
 }
 
 // A claim older than claimAgeMax is read once more ahead of the POST: a payment applied by another process shows only
