@@ -198,11 +198,11 @@ func (p *pipeline) hand(ctx context.Context, jobs []job) {
 	}
 	batch := make([]answer, 0, len(jobs))
 	for _, j := range jobs {
-		p.e.at(PointSend)
+		p.e.at(PointSend, j.contact.BorrowerID)
 		batch = append(batch, p.e.send(ctx, j, p.e.fresh(p.now)))
 	}
 	if len(batch) > 0 {
-		p.e.at(PointAnswer)
+		p.e.at(PointAnswer, "")
 		p.flush(batch)
 	}
 }

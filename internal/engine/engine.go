@@ -68,7 +68,7 @@ type Config struct {
 	// Lockstep, if not nil, has the engine do one thing at a time, in the goroutine that calls it, and is told before each.
 	// What a run does then depends on nothing but what it was given, and a simulator may do anything in between: even panic,
 	// which leaves what a process leaves that dies there.
-	Lockstep func(Point)
+	Lockstep func(Point, duly.BorrowerID)
 	// Wait waits in place of a timer; nil waits by one. A simulator lets its own time go by.
 	Wait func(ctx context.Context, d time.Duration)
 }
@@ -76,8 +76,8 @@ type Config struct {
 // Point is a place in a step at which an engine in lockstep tells where it is.
 type Point string
 
-// The points, in the order of a step. Send comes once for each contact: claimed and committed, not yet begun. Answer comes
-// before the answers of carriers are stored.
+// The points, in the order of a step. Send comes once for each contact, with its borrower: claimed and committed, not yet
+// begun. Answer comes before the answers of carriers are stored.
 const (
 	PointReceive  Point = "receive"
 	PointPlan     Point = "plan"
@@ -89,9 +89,9 @@ const (
 )
 
 // at tells a simulator where the engine is.
-func (e *Engine) at(p Point) {
+func (e *Engine) at(p Point, b duly.BorrowerID) {
 	if e.cfg.Lockstep != nil {
-		e.cfg.Lockstep(p)
+		e.cfg.Lockstep(p, b)
 	}
 }
 
@@ -221,25 +221,25 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 	defer e.mu.Unlock()
 	var r Report
 	var err error
-	e.at(PointReceive)
+	e.at(PointReceive, "")
 	if r.Received, err = e.Receive(ctx, now); err != nil {
 		return r, fmt.Errorf("receive: %w", err)
 	}
 	// What is planned already may go though a plan failed somewhere: every claim asks the gate and the ledger anew.
 	var planErr error
-	e.at(PointPlan)
+	e.at(PointPlan, "")
 	if r.Planned, planErr = e.Plan(ctx, now); planErr != nil {
 		planErr = fmt.Errorf("plan: %w", planErr)
 	}
-	e.at(PointDispatch)
+	e.at(PointDispatch, "")
 	if r.Dispatched, err = e.Dispatch(ctx, now); err != nil {
 		return r, errors.Join(planErr, fmt.Errorf("dispatch: %w", err))
 	}
-	e.at(PointMeasure)
+	e.at(PointMeasure, "")
 	if r.Measured, err = e.Measure(ctx, now); err != nil {
 		return r, errors.Join(planErr, fmt.Errorf("measure: %w", err))
 	}
-	e.at(PointDone)
+	e.at(PointDone, "")
 	r.More = r.Dispatched.More || r.Received.More
 	return r, planErr
 }

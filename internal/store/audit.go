@@ -23,11 +23,12 @@ func scanEntry(r *row) audit.Entry {
 
 // AuditEntries hands the entries of a bucket to fn, oldest first, until fn returns an error.
 func (db *DB) AuditEntries(ctx context.Context, bucket int, fn func(audit.Entry) error) error {
-	return db.View(ctx, func(tx *Tx) error { return tx.auditEntries(bucket, fn) })
+	return db.View(ctx, func(tx *Tx) error { return tx.AuditAfter(bucket, 0, fn) })
 }
 
-func (tx *Tx) auditEntries(bucket int, fn func(audit.Entry) error) error {
-	var after int64
+// AuditAfter hands the entries of a bucket after one of them to fn, oldest first, until fn returns an error; 0 is before the
+// first.
+func (tx *Tx) AuditAfter(bucket int, after int64, fn func(audit.Entry) error) error {
 	for {
 		var page []audit.Entry
 		err := tx.query(func(r *row) error { page = append(page, scanEntry(r)); return nil },
@@ -85,7 +86,7 @@ func (db *DB) auditVerify(ctx context.Context, bucket int) (chain audit.Chain, b
 		}
 		chain, broken, err = audit.Verify(audit.Chain{Bucket: bucket, Seq: head.Seq, Hash: head.Hash}, func(yield func(audit.Entry, error) bool) {
 			stop := false
-			err := tx.auditEntries(bucket, func(e audit.Entry) error {
+			err := tx.AuditAfter(bucket, 0, func(e audit.Entry) error {
 				if !stop && !yield(e, nil) {
 					stop = true
 				}

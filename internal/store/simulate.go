@@ -9,9 +9,9 @@ type Hooks struct {
 	// Write is called before every write of a transaction and before its commit. It may panic, as a process does that dies
 	// there: what the transaction wrote is then undone.
 	Write func()
-	// Committed is called when a transaction is durable, before whoever began it is told, with its instant and the buckets that
-	// it wrote to, ascending. It may panic too.
-	Committed func(now time.Time, buckets []int)
+	// Committed is called when a transaction is durable, before whoever began it is told, with its instant, the buckets that it
+	// held and those that it changed. It may panic too.
+	Committed func(now time.Time, held, changed []int)
 }
 
 // groupSimulated is the size of groups in a simulation: the same on every engine, so that a run is.
@@ -43,5 +43,5 @@ func (tx *Tx) committed() {
 			wrote = append(wrote, b)
 		}
 	}
-	h.Committed(tx.now, wrote)
+	h.Committed(tx.now, tx.order, wrote)
 }
