@@ -101,8 +101,8 @@ func (pl *planner) try(w *want) duly.Contact {
 		at = pl.now
 	}
 	planned := w.had != nil && w.had.State == duly.Planned
-	if planned && standing(w.had, pl.s.Hash) && w.had.NotBefore.After(at) {
-		at = w.had.NotBefore
+	if planned && standing(w.had, pl.s.Hash) && w.had.NotBefore.After(at) && (w.had.Attempts > 0 || w.had.NotBefore.Before(w.end)) {
+		at = w.had.NotBefore // one that lies beyond the hours is of hours that the borrower, or the strategy, no longer has
 	}
 	c.NotBefore = at
 	pl.askGate(w, &c, at)

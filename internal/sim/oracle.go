@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -278,6 +279,9 @@ func (w *world) planAgain(p *process) {
 		}
 		for i := range persons {
 			who := persons[i].Borrower.ID
+			if !slices.ContainsFunc(persons[i].Contacts, func(c duly.Contact) bool { return c.ChangedAt.Equal(now) }) {
+				continue // somebody else of the bucket was planned: time alone may have changed what this one needs
+			}
 			w.count.Checks++
 			r, err := plan.Next(&plan.Input{
 				Person: &persons[i], Strategy: p.policy.strategy, Rules: p.policy.set, Calendars: w.calendars, Location: w.loc, Now: now,

@@ -26,6 +26,7 @@ type Trial struct {
 	Days      int
 	Faults    Faults
 	Store     string          // "": a SQLite file that is thrown away; else the address of an empty PostgreSQL database
+	Only      duly.BorrowerID // "": everybody; else the others are left out of the world
 	Tell      duly.BorrowerID // whose story is kept; "" is nobody's
 }
 
@@ -34,6 +35,9 @@ func (t *Trial) String() string {
 	s := fmt.Sprintf("duly sim --seed %d --days %d --borrowers %d", t.Seed, t.Days, t.Borrowers)
 	if t.Faults != AllFaults {
 		s += " --faults " + t.Faults.String()
+	}
+	if t.Only != "" {
+		s += " --only " + string(t.Only)
 	}
 	return s
 }
@@ -49,12 +53,13 @@ type Outcome struct {
 
 // Count is how much happened.
 type Count struct {
-	Steps, Facts, Posts, Sent, Recalled, InDoubt, Receipts, Contacts, Checks int
+	Days, Steps, Facts, Posts, Sent, Recalled, InDoubt, Receipts, Contacts, Checks int
 	Crashes, Outages, Published, Jumps, Pauses, Meantime                     int // Meantime: what happened between a claim and its POST
 }
 
 // Add adds another's counts.
 func (c *Count) Add(o Count) {
+	c.Days += o.Days
 	c.Steps += o.Steps
 	c.Facts += o.Facts
 	c.Posts += o.Posts
@@ -74,8 +79,8 @@ func (c *Count) Add(o Count) {
 
 // String writes the counts on one line.
 func (c Count) String() string {
-	return fmt.Sprintf("%d facts, %d steps, %d contacts, %d POSTs, %d taken, %d recalled, %d in doubt, %d receipts; %d deaths, %d outages, %d policies, %d clock jumps, %d pauses, %d things between a claim and its POST; %d checks",
-		c.Facts, c.Steps, c.Contacts, c.Posts, c.Sent, c.Recalled, c.InDoubt, c.Receipts, c.Crashes, c.Outages, c.Published, c.Jumps, c.Pauses, c.Meantime, c.Checks)
+	return fmt.Sprintf("%d days, %d facts, %d steps, %d contacts, %d POSTs, %d taken, %d recalled, %d in doubt, %d receipts; %d deaths, %d outages, %d policies, %d clock jumps, %d pauses, %d things between a claim and its POST; %d checks",
+		c.Days, c.Facts, c.Steps, c.Contacts, c.Posts, c.Sent, c.Recalled, c.InDoubt, c.Receipts, c.Crashes, c.Outages, c.Published, c.Jumps, c.Pauses, c.Meantime, c.Checks)
 }
 
 // Breach is a promise that was broken: when, and to whom.

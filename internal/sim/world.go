@@ -48,6 +48,7 @@ type world struct {
 	made      int // ids of nodes
 	serials   int
 	nested    bool
+	calmed    bool // the trouble is over
 	touched   map[int]bool // buckets that were written to since they were looked at
 	moneyed   map[duly.BorrowerID]bool
 	lastWrite map[int]time.Time // by bucket: the latest instant of those that wrote there
@@ -75,10 +76,7 @@ type span struct{ from, to time.Time }
 func (s span) has(t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
 
 // delivery is facts that somebody tells until they are answered for.
-type delivery struct {
-	facts []duly.Fact
-	done  bool // committed, whether or not the answer came
-}
+type delivery struct{ facts []duly.Fact }
 
 // lenders are where the lender is: whose days the strategy's are.
 var lenders = []string{"Asia/Shanghai", "Asia/Shanghai", "Asia/Shanghai", "Europe/London", "America/New_York"}
@@ -144,10 +142,17 @@ func (w *world) populate() error {
 	p := &people{t: &w.Trial, book: book, loc: w.loc, start: w.start}
 	p.unsettle()
 	p.live(o)
+	stranger := func(id duly.BorrowerID) bool { return w.Only != "" && id != w.Only }
 	for _, b := range book.Borrowers {
+		if stranger(b.ID) {
+			continue
+		}
 		w.byBucket[b.ID.Bucket()] = append(w.byBucket[b.ID.Bucket()], b.ID)
 	}
-	facts := book.Facts()
+	facts := slices.DeleteFunc(book.Facts(), func(f duly.Fact) bool { return stranger(f.Owner()) })
+	if len(facts) == 0 {
+		return duly.Errorf(duly.NotFound, "nobody of this world has that id").WithHint("its borrowers are D000001 to D%06d", w.Borrowers)
+	}
 	if w.Faults.has(FaultImport) {
 		w.r.import_.Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 	}
@@ -155,7 +160,7 @@ func (w *world) populate() error {
 		w.pending = append(w.pending, &delivery{facts: part})
 	}
 	end := w.start.Add(w.Days).At(0, w.loc).UTC()
-	w.events = slices.DeleteFunc(p.events, func(e Event) bool { return !e.At.Before(end) })
+	w.events = slices.DeleteFunc(p.events, func(e Event) bool { return !e.At.Before(end) || stranger(e.Fact.Owner()) })
 	return nil
 }
 
@@ -224,7 +229,7 @@ func (w *world) run() error {
 		if err := w.ctx.Err(); err != nil {
 			return context.Cause(w.ctx)
 		}
-		if w.now.After(w.end) && w.Faults != 0 {
+		if w.now.After(w.end) && !w.calmed {
 			w.calm()
 		}
 		if err := w.instant(); err != nil {
@@ -240,9 +245,9 @@ func (w *world) run() error {
 
 // calm ends all trouble but that which has begun.
 func (w *world) calm() {
-	w.Faults, w.outages, w.publish, w.feedGap = 0, nil, nil, span{}
+	w.calmed, w.Faults, w.outages, w.publish, w.feedGap = true, 0, nil, nil, span{}
 	for _, p := range w.procs {
-		p.skew, p.jump, p.frozen, p.calm = 0, 0, 0, 0
+		p.skew, p.jump, p.frozen, p.calm, p.back = 0, 0, 0, 0, w.now
 	}
 }
 
@@ -290,6 +295,7 @@ func (w *world) turn() {
 	}
 	w.nobodyForgotten()
 	w.today = day
+	w.count.Days = max(w.count.Days, day.Sub(w.start)+1)
 	w.expect()
 }
 
@@ -529,7 +535,7 @@ func (w *world) deliver(p *process, d *delivery) (acked bool, err error) {
 			refused = append(refused, f)
 		}
 	}
-	d.facts, d.done = refused, false
+	d.facts = refused
 	return true, nil
 }
 
@@ -586,13 +592,10 @@ func (w *world) committed(now time.Time, held, changed []int) {
 	}
 	if d := w.sending; d != nil {
 		w.sending = nil
-		if !d.done {
-			d.done = true
-			for _, f := range w.ledger.commit(d.facts) {
-				w.count.Facts++
-				w.moneyed[f.Owner()] = true
-				w.tell(f.Owner(), "known: %s", describe(f))
-			}
+		for _, f := range w.ledger.commit(d.facts) {
+			w.count.Facts++
+			w.moneyed[f.Owner()] = true
+			w.tell(f.Owner(), "known: %s", describe(f))
 		}
 	}
 	for _, rc := range w.telling {
