@@ -1,6 +1,10 @@
 package sim
 
-import "context"
+import (
+	"context"
+
+	duly "github.com/dulyhq/duly"
+)
 
 // Shrink looks for a smaller trial that breaks the same promise: with fewer kinds of trouble, days and borrowers. It runs up to
 // tries trials, and returns the smallest that it found with what it came to, its story told.
@@ -11,6 +15,9 @@ func Shrink(ctx context.Context, out Outcome, tries int) (Outcome, error) {
 			return false, nil
 		}
 		o, err := t.Run(ctx)
+		if err != nil && duly.CodeOf(err) == duly.NotFound { // of the one who is left nobody is known in it
+			return false, nil
+		}
 		if err != nil || o.Breach == nil || o.Breach.Promise != best.Breach.Promise {
 			return false, err
 		}
