@@ -14,6 +14,9 @@ import (
 // systems remind people who have just paid.
 func (w *world) between(p *process, b duly.BorrowerID) {
 	r := w.r.flight
+	if w.Faults.has(FaultCrash) && p.doom.how == "" && w.r.crash.IntN(60) == 0 {
+		p.doom = doom{how: []string{"taken", "untaken"}[w.r.crash.IntN(2)]} // it dies in this very POST
+	}
 	if !w.Faults.has(FaultInFlight) || w.nested || r.IntN(100) >= 8 {
 		return
 	}

@@ -98,6 +98,8 @@ func (p *people) trouble() {
 		case *duly.Debit:
 			if n < 10 && f.State == duly.DebitInFlight {
 				e.At = e.At.Add(time.Duration(r.IntN(90)) * time.Minute) // perhaps after its end was told
+			} else if n > 70 && f.State != duly.DebitInFlight {
+				e.At = e.At.Add(time.Duration(r.IntN(50)) * time.Hour) // the bank takes its time to tell
 			}
 		}
 	}

@@ -43,13 +43,13 @@ type policyStep struct {
 // catalogue is the steps that policies are made of; the hours are moved by seed. The step of the day before is in every one
 // of them, for everybody: nobody may be forgotten.
 var catalogue = []policyStep{
-	{"d-3", -3, `tier != "A"`, 9 * 60, 20 * 60, "[{channel: push}, {channel: sms, after: 4h, unless: delivered}]", "tone: friendly\n    template: due-soon\n    late_template: late-due-soon", 20, "catch_up: merge\n    within: 2d", "earlier"},
+	{"d-3", -3, `tier != "A"`, 9 * 60, 20 * 60, "[{channel: push}, {channel: sms, after: 4h, unless: delivered}]", "tone: friendly\n    template: due-soon\n    late_template: late-due-soon", 20, "catch_up: merge\n    within: 3d", "earlier"},
 	{daily, -1, "", 9 * 60, 20 * 60, "[{channel: push}, {channel: sms, after: 3h, unless: delivered}]", "tone: friendly\n    template: due-tomorrow", 30, "catch_up: expire", "same"},
 	{"d0", 0, "!debit_failed", 9 * 60, 14 * 60, "[{channel: push}, {channel: sms, after: 2h, unless: delivered}]", "tone: friendly\n    template: due-today", 40, "catch_up: expire", "same"},
 	{"d0-debit", 0, "debit_failed", 17*60 + 30, 20*60 + 30, "[{channel: sms}, {channel: push, after: 30m, unless: delivered}]", "tone: plain\n    template: due-today-debit-failed", 50, "catch_up: expire", "same"},
-	{"d+1", 1, "", 9*60 + 30, 20 * 60, "[{channel: push}, {channel: sms, after: 2h, unless: read}]", "tone: friendly\n    template: overdue-friendly\n    late_template: late-overdue\n    stop: [promise]", 60, "catch_up: send_late\n    within: 1d", "same"},
-	{"d+3", 3, "", 9*60 + 30, 19*60 + 30, "[{channel: sms}, {channel: push, after: 2h, unless: delivered}, {channel: call_ai, after: 4h, unless: delivered}]", "tone: plain\n    template: overdue-plain\n    late_template: late-overdue\n    stop: [promise]", 70, "catch_up: send_late\n    within: 3d", "same"},
-	{"d+7", 7, "", 9*60 + 30, 19 * 60, "[{channel: sms}, {channel: email, after: 4h, unless: delivered}]", "tone: firm\n    template: overdue-firm\n    late_template: late-overdue\n    stop: [promise]", 80, "catch_up: send_late\n    within: 3d", "later"},
+	{"d+1", 1, "", 9*60 + 30, 20 * 60, "[{channel: push}, {channel: sms, after: 2h, unless: read}]", "tone: friendly\n    template: overdue-friendly\n    late_template: late-overdue\n    stop: [promise]", 60, "catch_up: send_late\n    within: 5d", "same"},
+	{"d+3", 3, "", 9*60 + 30, 19*60 + 30, "[{channel: sms}, {channel: push, after: 2h, unless: delivered}, {channel: call_ai, after: 4h, unless: delivered}]", "tone: plain\n    template: overdue-plain\n    late_template: late-overdue\n    stop: [promise]", 70, "catch_up: send_late\n    within: 5d", "same"},
+	{"d+7", 7, "", 9*60 + 30, 19 * 60, "[{channel: sms}, {channel: email, after: 4h, unless: delivered}]", "tone: firm\n    template: overdue-firm\n    late_template: late-overdue\n    stop: [promise]", 80, "catch_up: send_late\n    within: 5d", "later"},
 }
 
 // daily is the step that everybody gets.

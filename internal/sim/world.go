@@ -171,7 +171,7 @@ func (w *world) schedule(r *rand.Rand) {
 		r := w.stream("outage", 0)
 		for range 1 + w.Days/40 {
 			from, long := at(r), time.Duration(1+r.IntN(30))*time.Hour
-			if r.IntN(3) == 0 {
+			if r.IntN(2) == 0 {
 				long = time.Duration(24+r.IntN(9*24)) * time.Hour
 			}
 			w.outages = append(w.outages, span{from, from.Add(long)})
