@@ -21,6 +21,7 @@ type simFlags struct {
 	faults          string
 	workers, tries  int
 	tell, only      string
+	stop            bool
 }
 
 func (c *command) simCommand() *cobra.Command {
@@ -43,6 +44,7 @@ func (c *command) simCommand() *cobra.Command {
 	fl.StringVar(&f.faults, "faults", "all", "which `kinds` of trouble it has, with commas between them")
 	fl.IntVar(&f.workers, "workers", runtime.NumCPU(), "how many worlds run at a time")
 	fl.IntVar(&f.tries, "shrink", 60, "how many smaller worlds are tried for a seed that breaks a promise; 0: none")
+	fl.BoolVar(&f.stop, "stop", false, "run no more seeds once one has broken a promise")
 	fl.StringVar(&f.only, "only", "", "leave everybody but this `borrower` out of the world")
 	fl.StringVar(&f.tell, "tell", "", "also tell the story of a `borrower`, such as D000001, of one seed")
 	return cmd
@@ -82,7 +84,7 @@ func (c *command) simSeeds(ctx context.Context, t sim.Trial, f simFlags) ([]sim.
 	outs, errs := make([]sim.Outcome, f.seeds), make([]error, f.seeds)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	next, last := uint64(0), time.Time{}
+	next, last, done := uint64(0), c.now(), false
 	for range min(uint64(f.workers), f.seeds) {
 		wg.Go(func() {
 			for {
@@ -93,13 +95,17 @@ func (c *command) simSeeds(ctx context.Context, t sim.Trial, f simFlags) ([]sim.
 					last = c.now()
 					fmt.Fprintf(c.err, "seed %d …\n", f.seed+i)
 				}
-				mu.Unlock()
-				if i >= f.seeds || ctx.Err() != nil {
+				if i >= f.seeds || done || ctx.Err() != nil {
+					mu.Unlock()
 					return
 				}
+				mu.Unlock()
 				own := t
 				own.Seed = f.seed + i
 				outs[i], errs[i] = own.Run(ctx)
+				mu.Lock()
+				done = done || f.stop && outs[i].Breach != nil
+				mu.Unlock()
 			}
 		})
 	}

@@ -54,7 +54,7 @@ type Outcome struct {
 // Count is how much happened.
 type Count struct {
 	Days, Steps, Facts, Posts, Sent, Recalled, InDoubt, Receipts, Contacts, Checks int
-	Crashes, Outages, Published, Jumps, Pauses, Meantime                     int // Meantime: what happened between a claim and its POST
+	Crashes, Outages, Published, Jumps, Pauses, Meantime                           int // Meantime: what happened between a claim and its POST
 }
 
 // Add adds another's counts.

@@ -48,7 +48,7 @@ type world struct {
 	made      int // ids of nodes
 	serials   int
 	nested    bool
-	calmed    bool // the trouble is over
+	calmed    bool         // the trouble is over
 	touched   map[int]bool // buckets that were written to since they were looked at
 	moneyed   map[duly.BorrowerID]bool
 	lastWrite map[int]time.Time // by bucket: the latest instant of those that wrote there
