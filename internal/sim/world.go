@@ -237,10 +237,32 @@ func (w *world) run() error {
 		}
 		w.pass(time.Duration(gapMin+w.r.way.IntN(gapMore)) * time.Minute)
 	}
+	if err := w.finish(); err != nil || w.breach != nil {
+		return err
+	}
+	return w.settle()
+}
+
+// finish has every process take in what it was told of last.
+func (w *world) finish() error {
 	if w.breach != nil {
 		return nil
 	}
-	return w.settle()
+	if err := w.bring(); err != nil {
+		return err
+	}
+	for _, p := range w.procs {
+		if p.db == nil {
+			continue
+		}
+		if _, err := p.do(func() error { return p.beat(w.ctx) }); err != nil {
+			return err
+		}
+		if err := w.step(p); err != nil {
+			return err
+		}
+	}
+	return w.look()
 }
 
 // calm ends all trouble but that which has begun.
