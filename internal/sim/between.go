@@ -13,7 +13,9 @@ import (
 // between lets something happen after a contact of a borrower was claimed and before its POST begins: the moment at which most
 // systems remind people who have just paid.
 func (w *world) between(p *process, b duly.BorrowerID) {
-	r := w.r.flight
+	k := w.ledger.of(b)
+	r := w.stream("flight "+string(b), k.tries) // of the person's own: others change nothing about it
+	w.r.flight, k.tries = r, k.tries+1
 	if w.Faults.has(FaultCrash) && p.doom.how == "" && w.r.crash.IntN(60) == 0 {
 		p.doom = doom{how: []string{"taken", "untaken"}[w.r.crash.IntN(2)]} // it dies in this very POST
 	}

@@ -26,6 +26,7 @@ type known struct {
 	wishes       map[duly.PreferenceID]duly.Preference
 	touches      map[string]duly.Touch
 	points       map[duly.PointID]duly.ContactPoint
+	tries        int                             // claims of the person's that came to their POST
 	sent         []*letter                       // what left for the person, in order
 	letters      map[duly.ContactID]*letter      // the same, by contact
 	rows         map[duly.ContactID]duly.Contact // as they were when they were last looked at

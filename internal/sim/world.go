@@ -68,7 +68,7 @@ type world struct {
 type residents struct{ byBucket map[int][]duly.BorrowerID }
 
 // chances are the sources of chance, one for each kind of trouble.
-type chances struct{ crash, flight, receipts, nodes, clock, way, import_ *rand.Rand }
+type chances struct{ crash, flight, receipts, nodes, clock, way, gap, import_ *rand.Rand }
 
 // span is a stretch of time, its end not included.
 type span struct{ from, to time.Time }
@@ -87,7 +87,7 @@ func newWorld(ctx context.Context, t Trial, l *law, dsn string) (*world, error) 
 		lastWrite: map[int]time.Time{}, behind: map[int]time.Time{}, chains: map[int]*audit.Chain{}, planned: map[civil.Date]bool{},
 		sick: map[civil.Date]bool{}, sum: sha256.New(), residents: residents{map[int][]duly.BorrowerID{}},
 	}
-	w.r = chances{t.stream("crash", 0), t.stream("flight", 0), t.stream("receipts", 0), t.stream("nodes", 0), t.stream("clock", 0), t.stream("way", 0), t.stream("import", 1)}
+	w.r = chances{t.stream("crash", 0), t.stream("flight", 0), t.stream("receipts", 0), t.stream("nodes", 0), t.stream("clock", 0), t.stream("way", 0), t.stream("gap", 0), t.stream("import", 1)}
 	r := t.stream("world", 0)
 	w.start = []civil.Date{civil.On(2026, 3, 2), civil.On(2026, 9, 21)}[r.IntN(2)]
 	zone := lenders[r.IntN(len(lenders))]
@@ -235,7 +235,7 @@ func (w *world) run() error {
 		if err := w.instant(); err != nil {
 			return err
 		}
-		w.pass(time.Duration(gapMin+w.r.way.IntN(gapMore)) * time.Minute)
+		w.pass(time.Duration(gapMin+w.r.gap.IntN(gapMore)) * time.Minute)
 	}
 	if err := w.finish(); err != nil || w.breach != nil {
 		return err
@@ -289,13 +289,13 @@ func (w *world) instant() error {
 			}
 		}
 	}
-	early := w.r.way.IntN(3) == 0 // a process may step before it is told of anything
+	early := w.r.gap.IntN(3) == 0 // a process may step before it is told of anything
 	if !early {
 		if err := w.bring(); err != nil {
 			return err
 		}
 	}
-	order := w.r.way.Perm(len(w.procs))
+	order := w.r.gap.Perm(len(w.procs))
 	for _, i := range order {
 		if err := w.step(w.procs[i]); err != nil {
 			return err
@@ -384,7 +384,7 @@ func (w *world) disturb(p *process) {
 		w.ill()
 		w.tell("", "the clock of %s jumps by %s", p.name, p.jump)
 	}
-	if w.shared && w.Faults.has(FaultNodes) && w.r.nodes.IntN(120) == 0 && p.db != nil && !p.heard.IsZero() {
+	if w.shared && w.Faults.has(FaultNodes) && w.r.nodes.IntN(40) == 0 && p.db != nil && !p.heard.IsZero() {
 		// The machine stood still since its last beat, for longer than its lease, while the others went on. It wakes with the
 		// clocks that it had.
 		p.frozen, p.calm = nodeLease+time.Hour, 2
