@@ -33,7 +33,7 @@ var mutants = []mutant{
 	{guard: "the clock that is behind", file: "internal/engine/claim.go", old: "return !state.ChangedAt.After(now) && !p.LatestEvent().After(now)", new: "return true || !state.ChangedAt.After(now) && !p.LatestEvent().After(now)", promise: "nothing is sent by a clock that is behind", faults: "clock,payments,nodes,refusals", borrowers: "150", days: "60"},
 	{guard: "the allocation", file: "internal/engine/apply.go", old: "	if err := tx.SetPaid(changed); err != nil {", new: "	if err := tx.SetPaid(changed[:0]); err != nil {", promise: "money balances", faults: "none"},
 	{guard: "the ledger read anew at the claim", file: "internal/engine/claim.go", old: "in.DueOn == it.DueOn && in.Open() {\n				out = append(out, duly.Item{LoanID: in.LoanID, No: in.No, DueOn: in.DueOn, Outstanding: in.Outstanding()})", new: "in.DueOn == it.DueOn {\n				out = append(out, it)", faults: "payments,in-flight"},
-	{guard: "the moves that a receipt may make", file: "contact.go", old: "func (s ContactState) CanBecome(next ContactState) bool {\n", new: "func (s ContactState) CanBecome(next ContactState) bool {\n	if s == Read {\n		return true\n	}\n", promise: "every contact in one legal state", faults: "receipts"},
+	{guard: "the moves that a receipt may make", file: "contact.go", old: "func (s ContactState) CanBecome(next ContactState) bool {\n", new: "func (s ContactState) CanBecome(next ContactState) bool {\n	if s == Read {\n		return true\n	}\n", faults: "receipts"},
 	{guard: "in doubt is never sent again, after an answer that was lost", file: "internal/engine/finish.go", old: "c.State, c.Reason, c.FallbackAt = duly.InDoubt, a.err.Code, time.Time{} // nobody", new: "c.State, c.Reason = duly.Planned, a.err.Code // nobody", faults: "carrier"},
 	{guard: "in doubt is never sent again, after a death", file: "internal/engine/dispatch.go", old: "c.State, c.Reason, c.FallbackAt = duly.InDoubt, \"lease_ended\", time.Time{}", new: "c.State, c.Reason, c.FallbackAt = duly.Planned, \"lease_ended\", time.Time{}", faults: "crash", borrowers: "150", days: "60"},
 	{guard: "one catch-up to a person", file: "internal/plan/merge.go", old: "		case made:\n			w.close(Expired", new: "		case made && pl.s == nil:\n			w.close(Expired", promise: "one catch-up message after an outage", faults: "outage", borrowers: "400", days: "60"},
@@ -65,7 +65,7 @@ func TestMutants(t *testing.T) {
 			if m.promise != "" && !strings.Contains(text, ": "+m.promise+": ") {
 				t.Errorf("got %s, want it found by %q", text, m.promise)
 			}
-			line, _, _ := strings.Cut(text, "\n")
+			line, _, _ := strings.Cut(text[strings.Index(text, "BROKEN"):], "\n")
 			t.Log(line)
 			if m.guard == mutants[0].guard {
 				tellsTheSame(t, bin, text)
