@@ -4,10 +4,12 @@ BIN     := bin/duly
 TOOLS   := $(CURDIR)/.cache/tools
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
 FUZZTIME ?= 10s
+SEEDS   ?= 200
+START   ?= 1
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test unit lint bench bench-compare bench-report crash crash-nodes crash-stream verify soak soak-serve fuzz fmt clean
+.PHONY: help build demo sim test unit lint bench bench-compare bench-report crash crash-nodes crash-stream verify soak soak-serve fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -57,6 +59,9 @@ crash-nodes: ## three servers over one PostgreSQL, 300,000 contacts, a kill -9 o
 
 crash-stream: ## three servers over two PostgreSQL behind a log of three, 30,000 contacts; each kind is killed in turn for 2 minutes
 	$(GO) run ./internal/sim/crashtest -contacts 30000 -nodes 3 -stream -for 2m
+
+sim: build ## SEEDS worlds of 90 days and 200 borrowers from seed START on, in which everything goes wrong
+	$(BIN) sim --seed $(START) --seeds $(SEEDS) --days 90 --borrowers 200
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m

@@ -76,6 +76,10 @@ func (e *Engine) settleElsewhere(ctx context.Context, a *Applied) {
 	if !a.elsewhere {
 		return
 	}
+	if e.cfg.Wait != nil {
+		e.cfg.Wait(ctx, settleWait)
+		return
+	}
 	wait := time.NewTimer(settleWait)
 	defer wait.Stop()
 	select {

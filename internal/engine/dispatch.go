@@ -146,6 +146,9 @@ func newPipeline(ctx context.Context, e *Engine, now time.Time, workers int) *pi
 		e: e, now: now, workers: workers, began: e.fresh(now), gains: e.holding.gains(), jobs: make(chan job, workers),
 		answers: make(chan answer, answersMax), under: make(chan int, underMax), leave: make(chan struct{}),
 	}
+	if e.cfg.Lockstep != nil {
+		return p
+	}
 	for range workers {
 		p.senders.Go(func() {
 			for j := range p.jobs {
@@ -175,12 +178,9 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
-		p.open.Add(int64(len(jobs)))
-		for _, j := range jobs {
-			p.jobs <- j
-		}
-		sent += len(jobs)
 		p.way += len(jobs)
+		p.hand(ctx, jobs)
+		sent += len(jobs)
 		switch { // as many buckets as fill a claim, so that none is read for nothing
 		case got.More:
 			size = max(1, size/2)
@@ -210,9 +210,38 @@ func (p *pipeline) clear(more int) {
 	}
 }
 
+// hand gives claimed contacts to the senders; in lockstep it sends them, and stores the answers.
+func (p *pipeline) hand(ctx context.Context, jobs []job) {
+	if p.e.cfg.Lockstep == nil {
+		p.open.Add(int64(len(jobs)))
+		for _, j := range jobs {
+			p.jobs <- j
+		}
+		return
+	}
+	batch := make([]answer, 0, len(jobs))
+	for _, j := range jobs {
+		p.e.at(PointSend, j.contact.BorrowerID)
+		batch = append(batch, p.e.send(ctx, j, p.e.fresh(p.now)))
+	}
+	if len(batch) > 0 {
+		p.e.at(PointAnswer, "")
+		p.flush(batch)
+	}
+}
+
 // wait returns when every answer is stored; or, where the engine is not that patient, when all that is still to come are answers of
 // carriers that have been asked.
 func (p *pipeline) wait(r *DispatchReport) error {
+	if p.e.cfg.Lockstep == nil {
+		p.await()
+	}
+	r.add(p.report)
+	return p.err
+}
+
+// await waits for the storer.
+func (p *pipeline) await() {
 	close(p.jobs)
 	go func() { p.senders.Wait(); close(p.answers) }()
 	stored := make(chan struct{})
@@ -235,8 +264,6 @@ func (p *pipeline) wait(r *DispatchReport) error {
 			}
 		}
 	}
-	r.add(p.report)
-	return p.err
 }
 
 // store gathers answers and writes them. It goes on after a failure of the store, so that no sender waits for ever; what
@@ -244,23 +271,10 @@ func (p *pipeline) wait(r *DispatchReport) error {
 func (p *pipeline) store() {
 	batch := make([]answer, 0, answersMax)
 	flush := func() {
-		if len(batch) == 0 {
-			return
+		if len(batch) > 0 {
+			p.flush(batch)
+			batch = batch[:0]
 		}
-		// The answers are facts that must be written even while the process drains. A store that has failed once is not
-		// waited for again by every batch.
-		failed, err := batch, p.err
-		if err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), finishLimit)
-			if failed, err = p.e.finish(ctx, p.e.fresh(p.now), batch, &p.report); err != nil {
-				p.err = fmt.Errorf("store answers: %w", err)
-			}
-			cancel()
-		}
-		p.e.late.add(failed...)
-		p.failed.Store(p.err != nil)
-		p.under <- len(batch)
-		batch = batch[:0]
 	}
 	timer := time.NewTimer(answerWait)
 	defer timer.Stop()
@@ -286,6 +300,22 @@ func (p *pipeline) store() {
 			timer.Reset(answerWait)
 		}
 	}
+}
+
+// flush writes answers. They are facts that must be written even while the process drains; a store that has failed once is
+// not waited for again by every batch.
+func (p *pipeline) flush(batch []answer) {
+	failed, err := batch, p.err
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), finishLimit)
+		defer cancel()
+		if failed, err = p.e.finish(ctx, p.e.fresh(p.now), batch, &p.report); err != nil {
+			p.err = fmt.Errorf("store answers: %w", err)
+		}
+	}
+	p.e.late.add(failed...)
+	p.failed.Store(p.err != nil)
+	p.under <- len(batch)
 }
 
 // A claim older than claimAgeMax is read once more ahead of the POST: a payment applied by another process shows only

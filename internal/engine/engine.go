@@ -69,6 +69,34 @@ type Config struct {
 	// Clock tells the time between claiming and sending, for the recheck of a claim that waited. Nil never rechecks,
 	// which is right where time stands still between steps, as in the simulator.
 	Clock func() time.Time
+	// Lockstep, if not nil, has the engine do one thing at a time, in the goroutine that calls it, and is told before each.
+	// What a run does then depends on nothing but what it was given, and a simulator may do anything in between: even panic,
+	// which leaves what a process leaves that dies there.
+	Lockstep func(Point, duly.BorrowerID)
+	// Wait waits in place of a timer; nil waits by one. A simulator lets its own time go by.
+	Wait func(ctx context.Context, d time.Duration)
+}
+
+// Point is a place in a step at which an engine in lockstep tells where it is.
+type Point string
+
+// The points, in the order of a step. Send comes once for each contact, with its borrower: claimed and committed, not yet
+// begun. Answer comes before the answers of carriers are stored.
+const (
+	PointReceive  Point = "receive"
+	PointPlan     Point = "plan"
+	PointDispatch Point = "dispatch"
+	PointSend     Point = "send"
+	PointAnswer   Point = "answer"
+	PointMeasure  Point = "measure"
+	PointDone     Point = "done"
+)
+
+// at tells a simulator where the engine is.
+func (e *Engine) at(p Point, b duly.BorrowerID) {
+	if e.cfg.Lockstep != nil {
+		e.cfg.Lockstep(p, b)
+	}
 }
 
 // Engine runs the steps. Its methods are safe for concurrent use; Step is not run twice at a time by one Engine.
@@ -206,20 +234,25 @@ func (e *Engine) Step(ctx context.Context, now time.Time) (Report, error) {
 func (e *Engine) step(ctx context.Context, now time.Time) (Report, error) {
 	var r Report
 	var err error
+	e.at(PointReceive, "")
 	if r.Received, err = e.Receive(ctx, now); err != nil {
 		return r, fmt.Errorf("receive: %w", err)
 	}
 	// What is planned already may go though a plan failed somewhere: every claim asks the gate and the ledger anew.
 	var planErr error
+	e.at(PointPlan, "")
 	if r.Planned, planErr = e.Plan(ctx, now); planErr != nil {
 		planErr = fmt.Errorf("plan: %w", planErr)
 	}
+	e.at(PointDispatch, "")
 	if r.Dispatched, err = e.Dispatch(ctx, now); err != nil {
 		return r, errors.Join(planErr, fmt.Errorf("dispatch: %w", err))
 	}
+	e.at(PointMeasure, "")
 	if r.Measured, err = e.Measure(ctx, now); err != nil {
 		return r, errors.Join(planErr, fmt.Errorf("measure: %w", err))
 	}
+	e.at(PointDone, "")
 	r.More = r.Dispatched.More || r.Received.More
 	if planErr == nil && r.quiet() {
 		if r.Forgotten, err = e.Forget(ctx, now); err != nil {

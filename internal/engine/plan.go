@@ -58,28 +58,33 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 	if groups, err = e.planGroups(ctx, buckets); err != nil {
 		return total, err
 	}
-	for range min(planWorkers, len(groups)) {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				if len(groups) == 0 || first != nil || ctx.Err() != nil {
-					mu.Unlock()
-					return
-				}
-				group := groups[0]
-				groups = groups[1:]
+	work := func() {
+		for {
+			mu.Lock()
+			if len(groups) == 0 || first != nil || ctx.Err() != nil {
 				mu.Unlock()
-				r, err := e.planGroup(ctx, now, today, e.holding.Mine(group))
-				mu.Lock()
-				total.add(r)
-				if err != nil && first == nil {
-					first = fmt.Errorf("buckets %v: %w", group, err)
-				}
-				mu.Unlock()
+				return
 			}
-		})
+			group := groups[0]
+			groups = groups[1:]
+			mu.Unlock()
+			r, err := e.planGroup(ctx, now, today, e.holding.Mine(group))
+			mu.Lock()
+			total.add(r)
+			if err != nil && first == nil {
+				first = fmt.Errorf("buckets %v: %w", group, err)
+			}
+			mu.Unlock()
+		}
 	}
-	wg.Wait()
+	if e.cfg.Lockstep != nil {
+		work()
+	} else {
+		for range min(planWorkers, len(groups)) {
+			wg.Go(work)
+		}
+		wg.Wait()
+	}
 	if first == nil {
 		first = ctx.Err()
 	}

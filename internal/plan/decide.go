@@ -101,11 +101,18 @@ func (pl *planner) try(w *want) duly.Contact {
 		at = pl.now
 	}
 	planned := w.had != nil && w.had.State == duly.Planned
+	anew, items := at, w.items
 	if planned && standing(w.had, pl.s.Hash) && w.had.NotBefore.After(at) {
 		at = w.had.NotBefore
 	}
 	c.NotBefore = at
 	pl.askGate(w, &c, at)
+	if c.State == duly.Blocked && at.After(anew) { // the time that stood is of hours that the borrower no longer has
+		w.items, w.note, at = items, "", anew
+		c = pl.contactOf(w, point)
+		c.NotBefore = at
+		pl.askGate(w, &c, at)
+	}
 	if planned && c.Decision.Verdict == duly.Allow && !w.had.NotBefore.Before(w.opening) && !w.had.NotBefore.After(at) {
 		c.NotBefore, c.Reason = w.had.NotBefore, w.had.Reason // it may go since then
 	}

@@ -32,11 +32,13 @@ func scanEntry(r *row) audit.Entry {
 
 // AuditEntries hands the entries of a bucket to fn, oldest first, until fn returns an error.
 func (db *DB) AuditEntries(ctx context.Context, bucket int, fn func(audit.Entry) error) error {
-	return db.View(ctx, func(tx *Tx) error { return tx.auditEntries(bucket, fn) })
+	return db.View(ctx, func(tx *Tx) error { return tx.AuditAfter(bucket, 0, fn) })
 }
 
-func (tx *Tx) auditEntries(bucket int, fn func(audit.Entry) error) error {
-	return tx.entriesBetween(bucket, 0, math.MaxInt64, fn)
+// AuditAfter hands the entries of a bucket after one of them to fn, oldest first, until fn returns an error; 0 is before the
+// first.
+func (tx *Tx) AuditAfter(bucket int, after int64, fn func(audit.Entry) error) error {
+	return tx.entriesBetween(bucket, after, math.MaxInt64, fn)
 }
 
 // entriesBetween hands on the entries of a bucket behind one number, up to and with another.

@@ -31,6 +31,7 @@ func (tx *Tx) rows(b *batch, args []any) (int64, error) {
 	case tx.db.spread:
 		return tx.db.rowsByColumn(b, args, func(text string, columns []any) (int64, error) { return tx.exec(text, columns...) })
 	}
+	tx.writes()
 	return tx.s.conn.rows(tx.ctx, b, args)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -212,20 +213,24 @@ func (db *DB) Leases(ctx context.Context) (Leases, error) {
 // own until the transaction ends, which on Postgres the server sees to when the process is paused in the middle of it.
 func (tx *Tx) Leased(node string, buckets []int) (map[int]int64, error) {
 	held := make(map[int]int64, len(buckets))
-	err := tx.query(func(r *row) error { held[r.int()] = r.int64(); return nil },
-		tx.db.timed("SELECT l.bucket, l.epoch @brief FROM bucket_lease l WHERE l.bucket @ids($1) AND l.owner = $2 AND EXISTS "+
-			"(SELECT 1 FROM node n WHERE n.id = l.owner AND n.ended_at = 0 AND n.until > @clock) ORDER BY l.bucket @share"),
-		tx.db.d.numbers(buckets), node)
+	text, args := tx.db.timed("SELECT l.bucket, l.epoch @brief FROM bucket_lease l WHERE l.bucket @ids($1) AND l.owner = $2 AND EXISTS "+
+		"(SELECT 1 FROM node n WHERE n.id = l.owner AND n.ended_at = 0 AND n.until > @clock) ORDER BY l.bucket @share",
+		[]any{tx.db.d.numbers(buckets), node})
+	err := tx.query(func(r *row) error { held[r.int()] = r.int64(); return nil }, text, args...)
 	return held, err
 }
 
-// timed puts the database's clock into a statement, or what a test has in its place.
-func (db *DB) timed(query string) string {
+// timed puts the database's clock into a statement, or what a test or a simulator has in its place.
+func (db *DB) timed(query string, args []any) (string, []any) {
 	clock := db.clock
-	if clock == "" {
+	switch {
+	case db.hooks != nil && db.hooks.Now != nil && strings.Contains(query, "@clock"):
+		args = append(slices.Clip(args), db.hooks.Now().UnixMicro())
+		clock = "CAST($" + strconv.Itoa(len(args)) + " AS BIGINT)"
+	case clock == "":
 		clock = db.d.clock
 	}
-	return strings.ReplaceAll(query, "@clock", clock)
+	return strings.ReplaceAll(query, "@clock", clock), args
 }
 
 // alone runs one statement as a transaction of its own. On Postgres it has connections of its own, so that leases are
@@ -248,7 +253,7 @@ func (db *DB) alone(ctx context.Context, scan func(*row) error, query string, ar
 }
 
 func (db *DB) aloneOnce(ctx context.Context, scan func(*row) error, query string, args []any) error {
-	query = db.timed(query)
+	query, args = db.timed(query, args)
 	switch {
 	case db.leases == nil && strings.HasPrefix(query, "SELECT"):
 		return db.View(ctx, func(tx *Tx) error { return tx.query(scan, query, args...) })

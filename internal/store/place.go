@@ -120,11 +120,12 @@ func scanPlacing(r *row) (int, Placing) {
 // Placings returns where every bucket is, as this cell says.
 func (db *DB) Placings(ctx context.Context) (out [duly.Buckets]Placing, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
+		text, args := db.timed("SELECT "+placingCols+" FROM bucket b", nil)
 		return tx.query(func(r *row) error {
 			b, p := scanPlacing(r)
 			out[b] = p
 			return nil
-		}, db.timed("SELECT "+placingCols+" FROM bucket b"))
+		}, text, args...)
 	})
 	return out, err
 }
@@ -134,8 +135,8 @@ func (db *DB) Placings(ctx context.Context) (out [duly.Buckets]Placing, err erro
 func (db *DB) Rehouse(ctx context.Context, bucket int, fn func(tx *Tx, p *Placing) error) error {
 	return db.update(ctx, time.Time{}, []int{bucket}, toMove, false, func(tx *Tx) error {
 		var was Placing
-		err := tx.query(func(r *row) error { _, was = scanPlacing(r); return nil },
-			db.timed("SELECT "+placingCols+" FROM bucket WHERE bucket = $1"), int64(bucket))
+		text, args := db.timed("SELECT "+placingCols+" FROM bucket WHERE bucket = $1", []any{int64(bucket)})
+		err := tx.query(func(r *row) error { _, was = scanPlacing(r); return nil }, text, args...)
 		if err != nil {
 			return err
 		}

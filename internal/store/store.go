@@ -61,6 +61,7 @@ type DB struct {
 	partitions int                                   // of each table of people's data, for a store that is yet to be made
 	spread     bool                                  // rows lie in several places by their bucket; see spread.go
 	trace      func(tx *Tx, text string, args []any) // told of every statement; nil but in tests
+	hooks      *Hooks                                // nil but in simulations
 
 	pages atomic.Int64 // of a SQLite file that must not grow; see LimitPages
 	texts sync.Map     // statements that are made of others; see made

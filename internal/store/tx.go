@@ -125,9 +125,11 @@ func (db *DB) updateOnce(ctx context.Context, now time.Time, order []int, may pl
 	if err := tx.finish(); err != nil {
 		return fmt.Errorf("close buckets: %w", err)
 	}
+	tx.writes()
 	if err := s.commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	tx.committed()
 	return nil
 }
 
@@ -150,6 +152,7 @@ func (tx *Tx) changed(bucket int) error {
 }
 
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	tx.writes()
 	tx.told(query, args)
 	return tx.s.conn.exec(tx.ctx, query, args)
 }
