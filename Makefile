@@ -60,8 +60,9 @@ crash-nodes: ## three servers over one PostgreSQL, 300,000 contacts, a kill -9 o
 crash-stream: ## three servers over two PostgreSQL behind a log of three, 30,000 contacts; each kind is killed in turn for 2 minutes
 	$(GO) run ./internal/sim/crashtest -contacts 30000 -nodes 3 -stream -for 2m
 
-sim: build ## SEEDS worlds of 90 days and 200 borrowers from seed START on, in which everything goes wrong
+sim: build ## SEEDS worlds of 90 days and 200 borrowers from seed START on, in which everything goes wrong; then every guard is switched off and must be missed
 	$(BIN) sim --seed $(START) --seeds $(SEEDS) --days 90 --borrowers 200
+	MUTANTS=all $(GO) test ./internal/sim -run TestMutants -timeout 30m
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m

@@ -144,7 +144,7 @@ func (c *command) printReport(r engine.Report) {
 	for _, n := range d.Held {
 		held += n
 	}
-	c.printf("dispatched %d due = %d claimed + %d held\n", d.Due, d.Claimed, held)
+	c.printf("dispatched %d due = %d claimed + %d expired + %d held\n", d.Due, d.Claimed, d.Expired, held)
 	c.printf("           %d claimed = %d accepted + %d failed + %d to retry + %d in doubt + %d recalled\n", d.Claimed, d.Accepted, d.Failed, d.Retried, d.InDoubt, d.Recalled)
 	for _, reason := range slices.Sorted(maps.Keys(d.Held)) {
 		c.printf("           held %s: %d\n", reason, d.Held[reason])

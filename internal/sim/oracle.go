@@ -311,7 +311,7 @@ func (w *world) closes(r *engine.Report) {
 	for _, n := range d.Held {
 		held += n
 	}
-	if d.Due != d.Claimed+held || d.Claimed != d.Accepted+d.Failed+d.Retried+d.InDoubt+d.Recalled {
+	if d.Due != d.Claimed+d.Expired+held || d.Claimed+d.Late != d.Accepted+d.Failed+d.Retried+d.InDoubt+d.Recalled+d.Unanswered {
 		w.broke(&Breach{Violation: Violation{Promise: promiseCounts, Story: fmt.Sprintf("%+v", *d)}, At: w.now})
 	}
 	if n := r.Planned.Failed; n > 0 {
