@@ -47,10 +47,10 @@ type letter struct {
 	at       time.Time // by the clock of the process that sent it
 	taken    int       // how often a carrier took it
 	failed   bool      // the carrier told so, and nothing better
-	read     bool // the carrier told so
-	arrived  bool // it told of delivery, or of reading
-	refused  bool // the carrier's answer: not taken
-	unproven bool // the carrier's answer was lost
+	read     bool      // the carrier told so
+	arrived  bool      // it told of delivery, or of reading
+	refused  bool      // the carrier's answer: not taken
+	unproven bool      // the carrier's answer was lost
 }
 
 func newLedger() *ledger { return &ledger{people: map[duly.BorrowerID]*known{}} }
