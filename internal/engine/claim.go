@@ -175,12 +175,15 @@ type claimer struct {
 	feedAt time.Time
 	state  store.Bucket
 	seen   *DispatchReport
+	was    *duly.Contact // the contact that is judged, as it was read
 	moves  []store.Move
 	jobs   []job
 }
 
 // judge decides one contact and records the decision in moves, and in jobs if it may go.
 func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
+	read := *contact
+	c.was = &read
 	if p == nil {
 		c.end(contact, duly.Blocked, "borrower_unknown")
 		return nil
@@ -319,7 +322,7 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		j.claimedAt = c.e.cfg.Clock()
 	}
 	c.jobs = append(c.jobs, j)
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.Claimed++
 	for i := range p.Contacts { // what is judged next for this person must see this one as sent
 		if p.Contacts[i].ID == contact.ID {
@@ -330,13 +333,13 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 
 func (c *claimer) end(contact *duly.Contact, state duly.ContactState, reason string) {
 	contact.State, contact.Reason, contact.FallbackAt = state, reason, time.Time{}
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.held(state, reason)
 }
 
 func (c *claimer) postpone(contact *duly.Contact, until time.Time, reason string) {
 	contact.NotBefore, contact.Reason = until, reason
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.held(duly.Planned, reason)
 }
 

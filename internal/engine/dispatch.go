@@ -369,7 +369,7 @@ func (e *Engine) expire(ctx context.Context, now time.Time, r *DispatchReport) e
 			moves := make([]store.Move, len(gone))
 			for i, c := range gone {
 				c.State, c.Reason = duly.Cancelled, duly.CancelExpired
-				moves[i] = store.Move{Contact: c, From: duly.Planned}
+				moves[i] = store.Move{Contact: c, From: duly.Planned, Was: &gone[i]}
 			}
 			tx.Audit(b, "contacts_cancelled", "engine", duly.CancelExpired, contactIDs(moves))
 			n = len(moves)

@@ -73,7 +73,11 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 			attempts = append(attempts, a.job.attempt)
 			if c, ok := current[a.job.contact.ID]; ok {
 				if next, ok := nextState(c, given.job.contact.Attempts, a.job.contact); ok {
-					moves = append(moves, store.Move{Contact: next, From: c.State})
+					m := store.Move{Contact: next, From: c.State}
+					if c.State == duly.Claimed { // nobody else moves what is claimed and leaves it so
+						m.Was = &given.job.contact
+					}
+					moves = append(moves, m)
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/dulyhq/duly/internal/audit"
 )
@@ -46,6 +47,21 @@ func (tx *Tx) auditEntries(bucket int, fn func(audit.Entry) error) error {
 			return nil
 		}
 	}
+}
+
+// FactsAt returns when the facts were applied that are known since a version of their bucket; zero where the record does not say.
+func (db *DB) FactsAt(ctx context.Context, bucket int, version int64) (at time.Time, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error {
+			t := r.time()
+			var detail struct{ Version int64 }
+			if r.json(&detail); detail.Version == version {
+				at = t
+			}
+			return nil
+		}, "SELECT at, detail FROM audit WHERE bucket = $1 AND kind = 'facts'", int64(bucket))
+	})
+	return at, err
 }
 
 // AuditReport is the outcome of AuditVerify.

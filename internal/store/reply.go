@@ -22,6 +22,7 @@ var replyTable = factTable{
 			r.Text, micros(r.At))
 	},
 	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Reply).LoanID },
+	own:  []string{"meaning"},
 }
 
 const replyQuery = "SELECT borrower_id, id, contact_id, loan_id, point_id, channel, language, text, at, version, meaning FROM reply WHERE "
