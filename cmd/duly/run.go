@@ -279,7 +279,7 @@ func (c *command) statusCommand() *cobra.Command {
 				for _, m := range a.Lacking(a.Engine.Today(now)) {
 					c.printf("calendar %s has no year %d: steps and rules that need it will block (`calendars` in the configuration)\n", m.Calendar, m.Year)
 				}
-				return nil
+				return c.printHeld(cmd, a)
 			})
 		},
 	}

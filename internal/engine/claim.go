@@ -198,6 +198,8 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Cancelled, goneBecause(was, p))
 	case !c.now.Before(contact.ExpiresAt):
 		c.end(contact, duly.Cancelled, duly.CancelExpired)
+	case !contact.Day.After(c.e.restoredGap().through):
+		c.end(contact, duly.Cancelled, duly.ReasonRestored) // the plan has seen to it; this is the last wall
 	case lane == nil:
 		c.end(contact, duly.Cancelled, duly.CancelReplaced)
 	case carrier == nil:

@@ -75,6 +75,9 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 	if err := e.lapse(ctx, now, &r); err != nil {
 		return r, err
 	}
+	if g, err := e.learnGap(ctx, now); err != nil || g.held {
+		return r, err
+	}
 	if err := e.expire(ctx, now, &r); err != nil {
 		return r, err
 	}

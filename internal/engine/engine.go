@@ -95,7 +95,8 @@ type Engine struct {
 	late       lateAnswers
 	sources    Sources
 	kept       atomic.Bool // sources are in the store
-	mu         sync.Mutex  // one Step at a time
+	gap        atomic.Pointer[gap]
+	mu         sync.Mutex // one Step at a time
 }
 
 // lane is a strategy with the rules that bind it: the packs and its own limits.

@@ -45,6 +45,9 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 	if err := e.holding.joined(); err != nil {
 		return PlanReport{}, err
 	}
+	if g, err := e.learnGap(ctx, now); err != nil || g.held {
+		return PlanReport{}, err
+	}
 	buckets, err := e.db.PlanBuckets(ctx, today, now)
 	if buckets = e.holding.Mine(buckets); err != nil {
 		return PlanReport{}, err
@@ -272,7 +275,9 @@ func (e *Engine) next(p *duly.Person, now time.Time, today, through civil.Date, 
 	if l == nil {
 		return plan.Result{Changes: unserved(p), Summary: "No strategy applies to this borrower."}, nil
 	}
+	g := e.restoredGap()
 	return plan.Next(&plan.Input{
+		UnknownThrough: g.through, SkipUnknown: g.skip,
 		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Lender: e.cfg.Law, Location: e.cfg.Location,
 		Now: now, PlannedThrough: through, Explain: explain,
 	})
@@ -333,6 +338,9 @@ func (e *Engine) writePlan(tx *store.Tx, now time.Time, today civil.Date, decide
 	if err := tx.MoveContacts(moves); err != nil {
 		return err
 	}
+	if err := tx.PutAttempts(e.doubtful(contactsOf(rows, moves), now)); err != nil {
+		return err
+	}
 	for _, in := range decided {
 		if len(in.changes) > 0 {
 			tx.Audit(in.bucket, "planned", "engine", today.String(), planDetail(in.changes))
@@ -347,6 +355,15 @@ func (e *Engine) writePlan(tx *store.Tx, now time.Time, today civil.Date, decide
 		}
 	}
 	return nil
+}
+
+// contactsOf lists contacts that are written, and those that are moved.
+func contactsOf(rows []duly.Contact, moves []store.Move) []duly.Contact {
+	out := slices.Clone(rows)
+	for i := range moves {
+		out = append(out, moves[i].Contact)
+	}
+	return out
 }
 
 // was returns a contact as it was read, or nil.

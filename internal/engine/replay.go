@@ -127,7 +127,13 @@ func (r *Replayer) asOf(ctx context.Context, round *store.Round, facts int64) (s
 
 // decide puts a snapshot in the scratch store and decides the round there.
 func (r *Replayer) decide(ctx context.Context, e *Engine, round *store.Round, snap *store.Snapshot) (*bucketInput, error) {
-	err := r.Scratch.Update(ctx, round.At, []int{round.Bucket}, func(tx *store.Tx) error {
+	all, err := r.From.Restorations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := gapOf(all, round.At)
+	e.gap.Store(&g)
+	err = r.Scratch.Update(ctx, round.At, []int{round.Bucket}, func(tx *store.Tx) error {
 		if err := tx.Load(snap, round.Through, round.Asked); err != nil {
 			return err
 		}

@@ -106,7 +106,9 @@ func (m *month) strategy(t *testing.T, change func([]byte) []byte) string {
 // troubled are the events of a book, with corrections among them.
 func troubled(b *sim.Book, o sim.Options) []sim.Event {
 	events := b.Events(o)
-	at := func(day, hour, n int) time.Time { return o.Start.Add(day).At(civil.Clock(hour*60+n%60), o.Location).UTC() }
+	at := func(day, hour, n int) time.Time {
+		return o.Start.Add(day).At(civil.Clock(hour*60+n%60), o.Location).UTC()
+	}
 	add := func(when time.Time, f duly.Fact) { events = append(events, sim.Event{At: when, Fact: f}) }
 	for i := range events {
 		if i%9 == 0 && events[i].Fact.FactKind() == duly.FactPayment { // it came in days ago, and nobody said so

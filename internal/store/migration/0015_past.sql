@@ -59,3 +59,15 @@ CREATE TABLE document (
   text TEXT NOT NULL,
   first_used_at BIGINT NOT NULL
 );
+
+-- Copies of this store that were put in the place of it. Nothing is sent while one is not released. What the store sent between
+-- taken_at and restored_at is not known: contacts whose day is up to through are never sent by themselves. unknown is what
+-- becomes of them.
+CREATE TABLE restoration (
+  id TEXT NOT NULL PRIMARY KEY,
+  taken_at BIGINT NOT NULL,
+  restored_at BIGINT NOT NULL,
+  released_at BIGINT NOT NULL,
+  through INTEGER NOT NULL,
+  unknown TEXT NOT NULL
+);
