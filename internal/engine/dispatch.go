@@ -296,9 +296,27 @@ func (e *Engine) waited(j job) bool {
 	return e.cfg.Clock != nil && e.cfg.Clock().Sub(j.claimedAt) > claimAgeMax
 }
 
+// rereads is how often a claim that waited is read again because the store took longer to answer than a claim may wait.
+const rereads = 3
+
 // stillClaimed reads the contact and its person once more: it must be claimed still, every item of it owed as it was, and
-// nothing changed that may stand in its way.
+// nothing changed that may stand in its way. What the store took longer to say than a claim may wait is out of date by the time
+// that it is heard: a payment may have been answered meanwhile.
 func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
+	for range rereads {
+		from := e.cfg.Clock()
+		if !e.readAgain(ctx, j) {
+			return false
+		}
+		if e.cfg.Clock().Sub(from) <= claimAgeMax {
+			return true
+		}
+	}
+	return false
+}
+
+// readAgain is one such read.
+func (e *Engine) readAgain(ctx context.Context, j *job) bool {
 	owed := false
 	err := e.db.View(ctx, func(tx *store.Tx) error {
 		c, err := tx.FindContact(j.contact.ID)
