@@ -8,6 +8,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/gate"
 	"github.com/dulyhq/duly/internal/message"
 	"github.com/dulyhq/duly/internal/rule"
@@ -49,7 +50,9 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 		for i := range jobs {
 			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID, jobs[i].epoch)
 		}
-		complete = true
+		if complete = true; len(jobs) > 0 {
+			fault.At(fault.ClaimUncommitted)
+		}
 		return nil
 	})
 	if err != nil {
@@ -60,6 +63,9 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 			}
 		}
 		return nil, seen, err
+	}
+	if len(jobs) > 0 {
+		fault.At(fault.ClaimCommitted)
 	}
 	return jobs, seen, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -32,8 +33,11 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 		var seen DispatchReport
 		err := e.db.Update(ctx, now, group, func(tx *store.Tx) error {
 			seen = DispatchReport{}
-			return e.finishGroup(tx, group, byBucket, &seen)
+			err := e.finishGroup(tx, group, byBucket, &seen)
+			fault.At(fault.FinishUncommitted)
+			return err
 		})
+		fault.At(fault.FinishCommitted)
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
 			for _, b := range group {

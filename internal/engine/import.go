@@ -7,6 +7,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/ingest"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -263,8 +264,11 @@ func (im *importer) apply(ctx context.Context, c *chunk) error {
 				return err
 			}
 		}
-		return tx.PutImport(im.record(c, refused))
+		err = tx.PutImport(im.record(c, refused))
+		fault.At(fault.ImportUncommitted)
+		return err
 	})
+	fault.At(fault.ImportCommitted)
 	if err != nil {
 		return fmt.Errorf("apply rows up to %d: %w", im.report.Rows, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/outcome"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -32,6 +33,9 @@ func (e *Engine) Measure(ctx context.Context, now time.Time) (int, error) {
 					return err
 				}
 				n += k
+			}
+			if n > 0 {
+				fault.At(fault.MeasureUncommitted)
 			}
 			return nil
 		})

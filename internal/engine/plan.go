@@ -10,6 +10,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/plan"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -143,8 +144,11 @@ func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date,
 				fresh = append(fresh, d)
 				r.add(d.report)
 			}
-			return e.writePlan(tx, now, today, fresh)
+			err := e.writePlan(tx, now, today, fresh)
+			fault.At(fault.PlanUncommitted)
+			return err
 		})
+		fault.At(fault.PlanCommitted)
 		if err != nil {
 			return total, err
 		}

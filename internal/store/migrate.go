@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store/migration"
 )
 
@@ -130,6 +131,7 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 	if err != nil {
 		return false, err
 	}
+	fault.At(fault.MigrateUncommitted)
 	return false, tx.Commit()
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store/storetest"
 )
 
@@ -39,6 +40,19 @@ func TestNodes(t *testing.T) {
 	err := runNodes(nodesOptions{
 		contacts: 2500, nodes: 3, killEvery: 2 * time.Second, lasts: 9 * time.Second, lease: 2 * time.Second,
 		dsn: storetest.DSN(t, "postgres"), seed: 1, out: t.Output(),
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Servers die at points of the claim, the POST and the answer, and at random, and are stopped: nobody is lost, nobody is reminded
+// twice, and what is in doubt is bounded. `make crash` is the long run, on both stores, with every point and every outage.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	err := runMatrix(matrixOptions{
+		contacts: 7000, kills: 2, seed: 1, out: t.Output(),
+		points: []string{fault.ClaimCommitted, fault.PostBefore, fault.PostAfter, fault.FinishUncommitted},
 	})
 	if err != nil {
 		t.Error(err)
