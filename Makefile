@@ -42,9 +42,9 @@ bench-compare: ## dispatch beside River's, and growth from 100,000 to 1,000,000 
 bench-report: bench-compare ## the same, and write docs/performance.md
 	cd bench && $(GO) run . report ../docs/performance.md
 
-crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreSQL: lost, twice, in doubt
-	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3
-	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
+crash: build ## die at every named point and at 100 random ones, in every outage, on SQLite and PostgreSQL: lost, twice, in doubt
+	$(GO) run ./internal/sim/crashtest -contacts 40000 -matrix 100
+	$(GO) run ./internal/sim/crashtest -contacts 40000 -matrix 100 -postgres
 
 stop-latency: ## payments at random while 100,000 contacts stream out, on SQLite and PostgreSQL: how soon they stop what is on its way
 	$(GO) run ./internal/sim/stoplatency -contacts 100000

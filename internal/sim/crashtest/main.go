@@ -53,7 +53,7 @@ func main() {
 	}
 	flag.Parse()
 	if *matrix > 0 {
-		err := runMatrix(matrixOptions{contacts: *contacts, kills: *matrix, postgres: *postgres, gone: *gone, hang: 7 * time.Second, seed: *seed, out: os.Stdout})
+		err := runMatrix(matrixOptions{contacts: *contacts, kills: *matrix, postgres: *postgres, gone: *gone, hang: 7 * time.Second, disk: true, seed: *seed, out: os.Stdout})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "crashtest:", err)
 			os.Exit(1)

@@ -37,6 +37,7 @@ type matrixOptions struct {
 	gone     time.Duration // how long the database is gone
 	hang     time.Duration // how long the sink answers nothing
 	points   []string      // nil: every one
+	disk     bool          // fill a disk, where one can be made
 	seed     uint64
 	out      io.Writer
 }
@@ -69,7 +70,7 @@ func runMatrix(o matrixOptions) error {
 	fmt.Fprintf(o.out, "seed %d\n", o.seed)
 	m := &matrix{o: o, world: world{
 		dir: dir, contacts: o.contacts, dsn: filepath.Join(dir, "duly.db"), sink: newSink(), rand: rand.New(rand.NewPCG(o.seed, 3)),
-		options: "node: {lease: 1s}\n", lease: leaseMin, tags: "fault",
+		options: "node: {lease: 2s}\n", lease: leaseMin, tags: "fault",
 	}}
 	m.sink.delay = 40 * time.Millisecond
 	if o.postgres {
@@ -83,8 +84,9 @@ func runMatrix(o matrixOptions) error {
 	}
 	defer m.sink.close()
 	m.sink.told = m.receipt
-	for _, step := range []func() error{m.intake, m.named, m.random, m.drain, m.hung, m.databaseGone, m.failOver, m.rest} {
+	for _, step := range []func() error{m.intake, m.named, m.random, m.drain, m.hung, m.databaseGone, m.failOver, m.disk, m.rest} {
 		if err := step(); err != nil {
+			m.print()
 			return err
 		}
 	}
@@ -360,8 +362,27 @@ func (m *matrix) without(name string, back func() error) error {
 	return m.note(matrixRow{name: name, times: 1, bound: doubtMax, recovery: took})
 }
 
-// rest sends what is left.
-func (m *matrix) rest() error { return m.serveUntilDone() }
+// rest sends what is left: as long as messages leave it is not done.
+func (m *matrix) rest() error {
+	cmd, err := m.serve("")
+	if err != nil {
+		return err
+	}
+	last, quiet := -1, time.Now()
+	for time.Since(quiet) < restQuiet {
+		time.Sleep(100 * time.Millisecond)
+		if n := m.sink.total(); n != last {
+			last, quiet = n, time.Now()
+		}
+	}
+	if err := stopServer(cmd); err != nil {
+		return err
+	}
+	return m.serveUntilDone()
+}
+
+// restQuiet is longer than any pause that a server makes.
+const restQuiet = 10 * time.Second
 
 func (m *matrix) print() {
 	w := tabwriter.NewWriter(m.o.out, 0, 0, 2, ' ', 0)

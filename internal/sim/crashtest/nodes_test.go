@@ -51,7 +51,7 @@ func TestNodes(t *testing.T) {
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	err := runMatrix(matrixOptions{
-		contacts: 7000, kills: 2, seed: 1, out: t.Output(),
+		contacts: 5000, kills: 1, seed: 1, out: t.Output(),
 		points: []string{fault.ClaimCommitted, fault.PostBefore, fault.PostAfter, fault.FinishUncommitted},
 	})
 	if err != nil {
