@@ -15,8 +15,9 @@ func (m *matrix) disk() error {
 	if m.server != nil || !m.o.disk {
 		return nil
 	}
-	mount := filepath.Join(m.dir, "disk")
-	if err := os.Mkdir(mount, 0o700); err != nil {
+	dir := filepath.Join(m.dir, "small") // it has a configuration of its own
+	mount := filepath.Join(dir, "disk")
+	if err := os.MkdirAll(mount, 0o700); err != nil {
 		return err
 	}
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=48m", "none", mount).CombinedOutput(); err != nil {
@@ -25,7 +26,7 @@ func (m *matrix) disk() error {
 	}
 	defer exec.Command("umount", "-l", mount).Run()
 	d := &matrix{o: m.o, world: world{
-		dir: m.dir, contacts: 3000, dsn: filepath.Join(mount, "duly.db"), sink: newSink(), rand: m.rand, options: m.options, lease: m.lease, tags: m.tags,
+		dir: dir, contacts: 3000, dsn: filepath.Join(mount, "duly.db"), sink: newSink(), rand: m.rand, options: m.options, lease: m.lease, tags: m.tags,
 	}}
 	d.sink.delay = m.sink.delay
 	if err := d.prepare(); err != nil {

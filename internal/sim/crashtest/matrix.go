@@ -84,7 +84,7 @@ func runMatrix(o matrixOptions) error {
 	}
 	defer m.sink.close()
 	m.sink.told = m.receipt
-	for _, step := range []func() error{m.intake, m.named, m.random, m.drain, m.hung, m.databaseGone, m.failOver, m.disk, m.rest} {
+	for _, step := range []func() error{m.intake, m.named, m.random, m.drain, m.hung, m.databaseGone, m.failOver, m.disk, m.measure, m.rest} {
 		if err := step(); err != nil {
 			m.print()
 			return err
@@ -150,6 +150,7 @@ func killed(err error) bool {
 func (m *matrix) serve(point string) (*exec.Cmd, error) {
 	cmd := m.command("serve")
 	cmd.Env = append(os.Environ(), "DULY_FAULT="+point)
+	cmd.Stderr = &bytes.Buffer{}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -268,7 +269,7 @@ func (m *matrix) random() error {
 			longest = max(longest, first)
 		}
 		if err := errors.Join(err, cmd.Process.Kill(), ignoreKilled(cmd.Wait())); err != nil {
-			return err
+			return fmt.Errorf("%w\n%s", err, cmd.Stderr)
 		}
 		m.killed++
 	}
