@@ -43,8 +43,8 @@ bench-report: bench-compare ## the same, and write docs/performance.md
 	cd bench && $(GO) run . report ../docs/performance.md
 
 crash: build ## die at every named point and at 100 random ones, in every outage, on SQLite and PostgreSQL: lost, twice, in doubt
-	$(GO) run ./internal/sim/crashtest -contacts 40000 -matrix 100
-	$(GO) run ./internal/sim/crashtest -contacts 40000 -matrix 100 -postgres
+	$(GO) run ./internal/sim/crashtest -contacts 80000 -matrix 100
+	$(GO) run ./internal/sim/crashtest -contacts 80000 -matrix 100 -postgres
 
 stop-latency: ## payments at random while 100,000 contacts stream out, on SQLite and PostgreSQL: how soon they stop what is on its way
 	$(GO) run ./internal/sim/stoplatency -contacts 100000

@@ -264,7 +264,10 @@ func (m *matrix) random() error {
 				if n > before && first == 0 {
 					first = time.Since(began)
 				}
-				return n >= min(before+more, m.contacts), nil
+				if time.Since(began) > dry && n == before {
+					return false, fmt.Errorf("nothing is left to send at kill no. %d: give more -contacts", m.killed)
+				}
+				return n >= before+more, nil
 			})
 			longest = max(longest, first)
 		}
@@ -278,6 +281,9 @@ func (m *matrix) random() error {
 	}
 	return m.note(matrixRow{name: "kill -9 at random", times: m.o.kills, bound: m.o.kills * doubtMax, recovery: longest})
 }
+
+// dry is how long a server may take until a message leaves, before the book is taken to be sent.
+const dry = time.Minute
 
 // drain stops a server in the middle of sending: nothing comes to be in doubt.
 func (m *matrix) drain() error {
