@@ -283,7 +283,7 @@ func (m *matrix) random() error {
 }
 
 // dry is how long a server may take until a message leaves, before the book is taken to be sent.
-const dry = time.Minute
+const dry = 3 * time.Minute
 
 // drain stops a server in the middle of sending: nothing comes to be in doubt.
 func (m *matrix) drain() error {
