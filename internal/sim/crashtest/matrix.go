@@ -207,7 +207,8 @@ func (m *matrix) death(cmd *exec.Cmd, point string) error {
 // recover starts a server anew, waits until a message leaves, and kills it: what it takes is the time to recover. It notes what
 // came to be in doubt since the row before: bound is how much may.
 func (m *matrix) recover(name string, times, bound int) error {
-	began, before := time.Now(), m.sink.total()
+	before := m.settled()
+	began := time.Now()
 	cmd, err := m.serve("")
 	if err != nil {
 		return err
@@ -218,6 +219,18 @@ func (m *matrix) recover(name string, times, bound int) error {
 		return fmt.Errorf("after %s: %w", name, err)
 	}
 	return m.note(matrixRow{name: name, times: times, bound: bound * times, recovery: took})
+}
+
+// settled counts what the sink has, once what a dead server had on the way has come in.
+func (m *matrix) settled() int {
+	for n := m.sink.total(); ; {
+		time.Sleep(300 * time.Millisecond)
+		if now := m.sink.total(); now == n {
+			return n
+		} else {
+			n = now
+		}
+	}
 }
 
 // stopServer stops a server as an operator would.
@@ -250,7 +263,8 @@ func (m *matrix) note(r matrixRow) error {
 func (m *matrix) random() error {
 	var longest time.Duration
 	for range m.o.kills {
-		began, before := time.Now(), m.sink.total()
+		before := m.settled()
+		began := time.Now()
 		cmd, err := m.serve("")
 		if err != nil {
 			return err
@@ -287,7 +301,7 @@ const dry = 3 * time.Minute
 
 // drain stops a server in the middle of sending: nothing comes to be in doubt.
 func (m *matrix) drain() error {
-	before := m.sink.total()
+	before := m.settled()
 	cmd, err := m.serve("")
 	if err != nil {
 		return err
@@ -305,7 +319,7 @@ func (m *matrix) hung() error {
 	if m.o.hang == 0 {
 		return nil
 	}
-	before := m.sink.total()
+	before := m.settled()
 	cmd, err := m.serve("")
 	if err != nil {
 		return err
@@ -350,7 +364,7 @@ func (m *matrix) failOver() error {
 }
 
 func (m *matrix) without(name string, back func() error) error {
-	before := m.sink.total()
+	before := m.settled()
 	cmd, err := m.serve("")
 	if err != nil {
 		return err
