@@ -44,6 +44,9 @@ func (c *command) planCommand() *cobra.Command {
 					return c.json(v)
 				}
 				c.printVolumes(v)
+				if v.Decided.Hash != "" {
+					c.printDecisions(v.Decided)
+				}
 				if v.Considered == 0 && day.Before(a.Engine.Today(now)) {
 					c.printf("that day is past and has nothing on record: only today and days to come are planned\n")
 				}
@@ -276,7 +279,7 @@ func (c *command) statusCommand() *cobra.Command {
 				for _, m := range a.Lacking(a.Engine.Today(now)) {
 					c.printf("calendar %s has no year %d: steps and rules that need it will block (`calendars` in the configuration)\n", m.Calendar, m.Year)
 				}
-				return nil
+				return c.printHeld(cmd, a)
 			})
 		},
 	}
