@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -134,7 +135,16 @@ func (h *Holding) put(node string, epochs map[int]int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.node == node {
-		h.epochs = epochs
+		h.epochs = maps.Clone(epochs) // the caller's map is not under h.mu
+	}
+}
+
+// add has the node hold these buckets besides those that it holds.
+func (h *Holding) add(node string, epochs map[int]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.node == node {
+		maps.Copy(h.epochs, epochs)
 	}
 }
 
