@@ -199,6 +199,9 @@ func (c *command) serveCommand() *cobra.Command {
 			}
 			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store), Wait: true})
 			if err != nil {
+				if cmd.Context().Err() != nil {
+					return nil // told to stop before the store was open: there is nothing to drain
+				}
 				return err
 			}
 			err = a.Serve(cmd.Context(), func(addr string) { c.printf("duly serves http://%s (store %s)\n", addr, a.DB.Kind()) })

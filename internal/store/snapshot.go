@@ -246,12 +246,7 @@ func (tx *Tx) Load(s *Snapshot, through civil.Date, asked []duly.BorrowerID) err
 // waits are rows of what the contacts wait for.
 func (s *Snapshot) waits() (args []any) {
 	text := func(cells map[string]any, name string) string { t, _ := cells[name].(string); return t }
-	at := func(cells map[string]any, name string) (t time.Time) {
-		if n, _ := cells[name].(int64); n != 0 {
-			t = time.UnixMicro(n).UTC()
-		}
-		return t
-	}
+	at := func(cells map[string]any, name string) time.Time { n, _ := cells[name].(int64); return instant(n) }
 	for _, cells := range s.contacts {
 		priority, _ := cells["priority"].(int64)
 		c := duly.Contact{

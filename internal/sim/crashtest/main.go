@@ -464,12 +464,17 @@ func ignoreKilled(err error) error {
 	return err
 }
 
+// freeAddr is an address that a server may have again after each death: not one of those that the system hands to connections and
+// to whoever listens anywhere, for another process may be given it between a death and the next start.
 func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const low, high = 20_000, 32_768
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
 	}
-	return ln.Addr().String(), ln.Close()
+	return "", fmt.Errorf("no port from %d to %d is free", low, high)
 }
 
 // sink is a provider that takes everything and counts it by attempt.
@@ -479,6 +484,7 @@ type sink struct {
 	at   map[duly.ContactID]time.Time // when it came first
 	n    int
 	srv  *http.Server
+	open atomic.Int64 // connections
 
 	delay time.Duration // before a message is answered
 	hang  atomic.Bool   // it takes messages and answers none, until its caller gives up
@@ -494,7 +500,14 @@ func (s *sink) listen() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
+	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second, ConnState: func(_ net.Conn, to http.ConnState) {
+		switch to {
+		case http.StateNew:
+			s.open.Add(1)
+		case http.StateClosed:
+			s.open.Add(-1)
+		}
+	}}
 	go s.srv.Serve(ln)
 	return "http://" + ln.Addr().String() + "/sms", nil
 }

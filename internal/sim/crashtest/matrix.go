@@ -193,7 +193,7 @@ func (m *matrix) death(cmd *exec.Cmd, point string) error {
 	select {
 	case err := <-done:
 		if !killed(err) {
-			return fmt.Errorf("a server that was to die at %s ended otherwise: %v", point, err)
+			return fmt.Errorf("a server that was to die at %s ended otherwise: %v\n%s", point, err, cmd.Stderr)
 		}
 		m.killed++
 		return nil
@@ -221,16 +221,19 @@ func (m *matrix) recover(name string, times, bound int) error {
 	return m.note(matrixRow{name: name, times: times, bound: bound * times, recovery: took})
 }
 
-// settled counts what the sink has, once what a dead server had on the way has come in.
+// settled counts what the sink has, once what a dead server had on the way has come in: its connections are closed, and none
+// that waited to be accepted comes after.
 func (m *matrix) settled() int {
-	for n := m.sink.total(); ; {
-		time.Sleep(300 * time.Millisecond)
-		if now := m.sink.total(); now == n {
-			return n
+	n, quiet, until := m.sink.total(), 0, time.Now().Add(runLimit)
+	for quiet < 15 && time.Now().Before(until) {
+		time.Sleep(20 * time.Millisecond)
+		if now := m.sink.total(); now != n || m.sink.open.Load() > 0 {
+			n, quiet = now, 0
 		} else {
-			n = now
+			quiet++
 		}
 	}
+	return n
 }
 
 // stopServer stops a server as an operator would.
@@ -239,7 +242,7 @@ func stopServer(cmd *exec.Cmd) error {
 		return err
 	}
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("SIGTERM does not end the server with status 0: %w", err)
+		return fmt.Errorf("SIGTERM does not end the server with status 0: %w\n%s", err, cmd.Stderr)
 	}
 	return nil
 }
