@@ -178,7 +178,9 @@ func TestMoveRestored(t *testing.T) {
 		}
 		put(c.in, store.Restoration{ID: c.r.ID, RestoredAt: now, ReleasedAt: now, Through: civil.On(2026, 3, 1)})
 	}
-	err = db.Update(ctx, now, nil, func(tx *store.Tx) error { return tx.PutDocuments([]store.Document{{Hash: "only here", Text: "策略"}}) })
+	err = db.Update(ctx, now, nil, func(tx *store.Tx) error {
+		return tx.PutDocuments([]store.Document{{Hash: "only here", Text: "策略"}})
+	})
 	if err == nil {
 		err = move()
 	}
