@@ -9,7 +9,7 @@ START   ?= 1
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo sim test unit lint bench bench-compare bench-report crash crash-nodes crash-stream verify soak soak-serve fuzz fmt clean
+.PHONY: help build demo sim test unit lint bench bench-compare bench-report crash crash-nodes crash-stream stop-latency verify soak soak-serve fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -46,9 +46,13 @@ bench-compare: ## dispatch beside River's, and growth from 100,000 to 1,000,000 
 bench-report: bench-compare ## the same, and write docs/performance.md
 	cd bench && $(GO) run . report ../docs/performance.md
 
-crash: build ## kill -9 in the middle of 20,000 contacts, on SQLite and PostgreSQL: lost, twice, in doubt
-	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3
-	$(GO) run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
+crash: build ## die at every named point and at 100 random ones, in every outage, on SQLite and PostgreSQL: lost, twice, in doubt
+	$(GO) run ./internal/sim/crashtest -contacts 80000 -matrix 100
+	$(GO) run ./internal/sim/crashtest -contacts 80000 -matrix 100 -postgres
+
+stop-latency: ## payments at random while 100,000 contacts stream out, on SQLite and PostgreSQL: how soon they stop what is on its way
+	$(GO) run ./internal/sim/stoplatency -contacts 100000
+	$(GO) run ./internal/sim/stoplatency -contacts 100000 -postgres
 
 verify: ## what takes too long for every run: all windows in all zones over three years, 1,000 races for the last slot of a limit
 	ROUNDS=1000 $(GO) test ./internal/engine -run TestLastSlotGoesToOne -v -timeout 30m

@@ -62,9 +62,10 @@ const (
 )
 
 // moves is the one table of allowed moves. Failed may still become delivered: a late receipt knows better than an early
-// one. Planned may become delivered without a claim: by the receipt of an earlier try that was said to have failed. Accepted may become in_doubt only through a person's hand, so it is not here.
+// one. Planned may become delivered without a claim: by the receipt of an earlier try that was said to have failed, and
+// in_doubt where the store that held it was restored from a backup: the one that was lost may have sent it. Accepted may become in_doubt only through a person's hand, so it is not here.
 var moves = map[ContactState][]ContactState{
-	Planned:   {Claimed, Accepted, Delivered, Read, Blocked, Cancelled},
+	Planned:   {Claimed, Accepted, Delivered, Read, InDoubt, Blocked, Cancelled},
 	Claimed:   {Accepted, Delivered, Read, Planned, Failed, InDoubt, Blocked, Cancelled},
 	Accepted:  {Delivered, Read, Failed},
 	Delivered: {Read, Failed},
@@ -113,6 +114,9 @@ const (
 	CancelOptedOut = "opted_out"
 	CancelExpired  = "expired"
 )
+
+// ReasonRestored is the reason of contacts that a store may have sent before it was lost and restored from a backup.
+const ReasonRestored = "restored"
 
 // Attempt is one try to send a contact, committed before the message leaves. Known is what was known at that moment:
 // the proof that no payment had come in; see [Certificate].

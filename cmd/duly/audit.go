@@ -286,7 +286,7 @@ func (c *command) auditErase() *cobra.Command {
 	return &cobra.Command{
 		Use: "erase BORROWER", Short: "Take away what commitments in the audit about a borrower open to; the audit holds as before",
 		Long: "Takes away the texts beside the audit, and of attempts that are over the words that were sent and their certificates. It takes\n" +
-			"away no fact, contact or receipt. It cannot be undone.",
+			"away no fact, contact or receipt, but what facts were before they were overwritten: `duly replay --date` may then decide otherwise. It cannot be undone.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.look(cmd.Context(), func(a *app.App) error {
@@ -294,7 +294,7 @@ func (c *command) auditErase() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				c.printf("erased: %s beside the audit, the words and certificates of %s\n", count(x.Openings, "text"), count(x.Attempts, "attempt"))
+				c.printf("erased: %s beside the audit, the words and certificates of %s, %s as facts were before\n", count(x.Openings, "text"), count(x.Attempts, "attempt"), count(x.Past, "row"))
 				return nil
 			})
 		},

@@ -112,3 +112,16 @@ func TestImportGoesOn(t *testing.T) {
 		t.Errorf("again: got %q, want %q in it", out, want)
 	}
 }
+
+// A server that is told to stop while it opens its store has nothing to drain: that is no failure.
+func TestServeStoppedAtStart(t *testing.T) {
+	t.Parallel()
+	for _, store := range []string{filepath.Join(t.TempDir(), "try.db"), "postgres://nobody@127.0.0.1:1/none"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var out, errOut bytes.Buffer
+		if status := run(ctx, []string{"serve", "--store", store}, strings.NewReader(""), &out, &errOut); status != 0 {
+			t.Errorf("%s: exit status %d, want 0\n%s", store, status, &errOut)
+		}
+	}
+}

@@ -24,15 +24,26 @@ type replayFlags struct {
 
 func (c *command) replayCommand() *cobra.Command {
 	var f replayFlags
+	var d dayFlags
 	cmd := &cobra.Command{
-		Use: "replay PAYMENTS", Short: "Run the engine over past days, with payments coming in as they did",
-		Long: "For trying a strategy on a real book: import the loans first, into a store of their own and with --now before the\n" +
-			"first day, then replay the payments.\n" +
+		Use: "replay [PAYMENTS]", Short: "Decide a past day again, or run the engine over past days with payments coming in as they did",
+		Long: "With --date a day that was planned is decided again, from the facts as they were then known and by the strategies, packs\n" +
+			"and calendars of then, and the same decision hash must come out as the day printed. It writes nothing to the store.\n" +
+			"With --why-different A B the day is decided with what was known when the days A and B were planned (or now), and the first\n" +
+			"persons are shown about whom it is decided otherwise, with the facts or texts that make the difference.\n\n" +
+			"With PAYMENTS it is for trying a strategy on a real book: import the loans first, into a store of their own and with --now\n" +
+			"before the first day, then replay the payments.\n" +
 			"Each payment becomes known at the time it arrived. Messages go to the configured carriers, so configure a sandbox.\n" +
 			"Ends with the contacts per step, the share of instalments paid on time, and a check of every promise.",
-		Example: "  duly --store try.db --now '2024-01-07 12:00' import book.xlsx --mapping credable-xlsx --sheet Disbursements\n  duly --store try.db replay book.xlsx --mapping credable-xlsx --from 2024-01-08 --to 2024-08-26",
-		Args:    cobra.ExactArgs(1),
+		Example: "  duly replay --date 2026-03-02\n  duly replay --date 2026-03-02 --why-different 2026-03-02 now\n  duly --store try.db --now '2024-01-07 12:00' import book.xlsx --mapping credable-xlsx --sheet Disbursements\n  duly --store try.db replay book.xlsx --mapping credable-xlsx --from 2024-01-08 --to 2024-08-26",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if d.given() {
+				return c.replayDay(cmd, d, args)
+			}
+			if len(args) == 0 || f.mapping == "" || f.from == "" || f.to == "" {
+				return duly.Errorf(duly.Usage, "a file of payments, --mapping, --from and --to are needed").WithHint("or --date, to decide a past day again")
+			}
 			cfg, err := c.loadStore()
 			if err != nil {
 				return err
@@ -52,9 +63,9 @@ func (c *command) replayCommand() *cobra.Command {
 	fl.StringVarP(&f.mapping, "mapping", "m", "", "of the payments: a shipped `name` or a file")
 	fl.StringVar(&f.from, "from", "", "first `day`")
 	fl.StringVar(&f.to, "to", "", "last `day`")
-	for _, name := range []string{"mapping", "from", "to"} {
-		cmd.MarkFlagRequired(name)
-	}
+	fl.StringVar(&d.date, "date", "", "decide this `day` again")
+	fl.StringVar(&d.different, "why-different", "", "compare what is decided with the knowledge of two `days`, A and B")
+	fl.BoolVar(&d.json, "json", false, "print JSON, with --date")
 	return cmd
 }
 

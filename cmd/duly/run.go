@@ -44,6 +44,9 @@ func (c *command) planCommand() *cobra.Command {
 					return c.json(v)
 				}
 				c.printVolumes(v)
+				if v.Decided.Hash != "" {
+					c.printDecisions(v.Decided)
+				}
 				if v.Considered == 0 && day.Before(a.Engine.Today(now)) {
 					c.printf("that day is past and has nothing on record: only today and days to come are planned\n")
 				}
@@ -196,6 +199,9 @@ func (c *command) serveCommand() *cobra.Command {
 			}
 			a, err := app.New(cmd.Context(), cfg, app.Options{Log: c.log(), Create: !app.IsPostgres(cfg.Store), Wait: true})
 			if err != nil {
+				if cmd.Context().Err() != nil {
+					return nil // told to stop before the store was open: there is nothing to drain
+				}
 				return err
 			}
 			err = a.Serve(cmd.Context(), func(addr string) { c.printf("duly serves http://%s (store %s)\n", addr, a.DB.Kind()) })
@@ -276,7 +282,7 @@ func (c *command) statusCommand() *cobra.Command {
 				for _, m := range a.Lacking(a.Engine.Today(now)) {
 					c.printf("calendar %s has no year %d: steps and rules that need it will block (`calendars` in the configuration)\n", m.Calendar, m.Year)
 				}
-				return nil
+				return c.printHeld(cmd, a)
 			})
 		},
 	}

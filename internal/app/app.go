@@ -166,7 +166,8 @@ func (a *App) deps() (engine.Deps, error) {
 		return d, err
 	}
 	d.Calendars = a.Calendars
-	return d, nil
+	d.Sources, err = a.Config.sources()
+	return d, err
 }
 
 // asLender is what rules ask of the lender.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/store"
 	"github.com/dulyhq/duly/internal/web/api"
 )
 
@@ -68,6 +70,7 @@ func (a *App) run(ctx context.Context, h *api.Handler, served <-chan error, join
 	stopped := a.keep(k, out)
 	joined()
 	a.warnCalendars()
+	a.warnHeld(ctx)
 	sealing, stop := context.WithCancel(ctx)
 	var seals sync.WaitGroup
 	seals.Go(func() { a.sealing(sealing) })
@@ -175,6 +178,13 @@ func (a *App) loop(ctx context.Context, h *api.Handler, out *outage, served <-ch
 		case <-h.Wake():
 		case <-a.wake:
 		}
+	}
+}
+
+func (a *App) warnHeld(ctx context.Context) {
+	all, err := a.DB.Restorations(ctx)
+	if err == nil && slices.ContainsFunc(all, func(r store.Restoration) bool { return r.Held() }) {
+		a.Log.Warn("the store was restored from a backup and is held: nothing is sent until `duly resume --after-restore`")
 	}
 }
 

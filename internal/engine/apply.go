@@ -191,7 +191,7 @@ func (e *Engine) applyParcel(tx *store.Tx, actor string, parcel *store.Parcel, s
 		if err := markDirty(tx, b, dirty[b], single); err != nil {
 			return Applied{}, err
 		}
-		tx.Audit(b, "facts", actor, "", factsDetail{Facts: applied, Persons: len(touched[b])})
+		tx.Audit(b, "facts", actor, "", factsDetail{applied, len(touched[b]), tx.Version(b)})
 	}
 	return out, nil
 }
@@ -247,6 +247,7 @@ func markDirty(tx *store.Tx, bucket int, ids []duly.BorrowerID, single bool) err
 type factsDetail struct {
 	Facts   map[duly.FactKind]int `json:"facts"`
 	Persons int                   `json:"persons"`
+	Version int64                 `json:"version"` // of the bucket, with which they are known
 }
 
 // settle allocates the payments of borrowers anew, stores what changed, and cancels the contacts that it settles. It returns
@@ -346,9 +347,9 @@ func (e *Engine) cancelPaid(tx *store.Tx, bucket int, ids []duly.BorrowerID, ope
 		if slices.ContainsFunc(c.Items, func(it duly.Item) bool { return open[c.BorrowerID][itemKey{it.LoanID, it.No}] }) {
 			continue
 		}
-		from := c.State
+		was := c
 		c.State, c.Reason, c.FallbackAt = duly.Cancelled, duly.CancelPaid, time.Time{}
-		moves = append(moves, store.Move{Contact: c, From: from})
+		moves = append(moves, store.Move{Contact: c, From: was.State, Was: &was})
 		if len(open[c.BorrowerID]) > 0 {
 			again = append(again, c.BorrowerID)
 		}

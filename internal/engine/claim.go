@@ -9,6 +9,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/gate"
 	"github.com/dulyhq/duly/internal/message"
 	"github.com/dulyhq/duly/internal/rule"
@@ -50,7 +51,9 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 		for i := range jobs {
 			e.fence.claim(jobs[i].contact.BorrowerID, jobs[i].attempt.ID, jobs[i].epoch)
 		}
-		complete = true
+		if complete = true; len(jobs) > 0 {
+			fault.At(fault.ClaimUncommitted)
+		}
 		return nil
 	})
 	if err != nil {
@@ -61,6 +64,9 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 			}
 		}
 		return nil, seen, err
+	}
+	if len(jobs) > 0 {
+		fault.At(fault.ClaimCommitted)
 	}
 	return jobs, seen, nil
 }
@@ -229,12 +235,15 @@ type claimer struct {
 	entry  int64                     // of the audit, that this claim will have
 	seals  map[duly.ContactID]string // commitments to the certificates
 	seen   *DispatchReport
+	was    *duly.Contact // the contact that is judged, as it was read
 	moves  []store.Move
 	jobs   []job // of the claim so far
 }
 
 // judge decides one contact and records the decision in moves, and in jobs if it may go.
 func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
+	read := *contact
+	c.was = &read
 	if !c.now.Before(contact.ExpiresAt) {
 		c.expire(contact)
 		return nil
@@ -251,6 +260,8 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 	switch {
 	case len(contact.Items) == 0:
 		c.end(contact, duly.Cancelled, goneBecause(was, p))
+	case !contact.Day.After(c.e.restoredGap().through):
+		c.end(contact, duly.Cancelled, duly.ReasonRestored) // the plan has seen to it; this is the last wall
 	case lane == nil:
 		c.end(contact, duly.Cancelled, duly.CancelReplaced)
 	case carrier == nil:
@@ -379,7 +390,7 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		j.claimedAt = c.e.cfg.Clock()
 	}
 	c.jobs = append(c.jobs, j)
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.Claimed++
 	for i := range p.Contacts { // what is judged next for this person must see this one as sent
 		if p.Contacts[i].ID == contact.ID {
@@ -391,19 +402,19 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 // expire cancels a contact whose time is over.
 func (c *claimer) expire(contact *duly.Contact) {
 	contact.State, contact.Reason = duly.Cancelled, duly.CancelExpired
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.Expired++
 }
 
 func (c *claimer) end(contact *duly.Contact, state duly.ContactState, reason string) {
 	contact.State, contact.Reason, contact.FallbackAt = state, reason, time.Time{}
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.held(state, reason)
 }
 
 func (c *claimer) postpone(contact *duly.Contact, until time.Time, reason string) {
 	contact.NotBefore, contact.Reason = until, reason
-	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned})
+	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.held(duly.Planned, reason)
 }
 

@@ -13,6 +13,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -76,6 +77,9 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 		return r, err
 	}
 	if err := e.lapse(ctx, now, &r); err != nil {
+		return r, err
+	}
+	if g, err := e.learnGap(ctx, now); err != nil || g.held {
 		return r, err
 	}
 	if err := e.overrunAll(ctx, now, &r); err != nil {
@@ -352,10 +356,12 @@ func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
 	// A try that has begun is finished even while the process drains: giving it up would leave it in doubt.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), timeout, errSendTimeout)
 	defer cancel()
+	fault.At(fault.PostBefore)
 	acc, err := j.carrier.Send(ctx, channel.Message{
 		AttemptID: j.attempt.ID, BorrowerID: j.contact.BorrowerID, Channel: j.contact.Channel, To: j.to, Subject: j.subject,
 		Text: j.attempt.Text, Language: j.language, Segments: j.attempt.Segments, ExpiresAt: j.contact.ExpiresAt, Now: now,
 	})
+	fault.At(fault.PostAfter)
 	if err == nil {
 		return answer{job: j, accepted: acc}
 	}

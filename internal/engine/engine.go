@@ -16,6 +16,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -42,7 +43,7 @@ const (
 // FeedPayments is the name of the feed whose freshness the payment fence watches.
 const FeedPayments = "payments"
 
-// Deps is what an Engine works with. All are needed but Log and Holding.
+// Deps is what an Engine works with. All are needed but Log, Holding and Sources.
 type Deps struct {
 	DB         *store.DB
 	Strategies []*strategy.Strategy // the first that applies to a person is theirs
@@ -52,6 +53,14 @@ type Deps struct {
 	Carriers   map[duly.Channel]channel.Sender
 	Log        *slog.Logger
 	Holding    *Holding // what this process may work on; nil: everything
+	Sources    Sources  // the texts that Strategies, Packs, Calendars and Messages were made of
+}
+
+// Sources are the texts that decide: the store keeps each by its hash when it is used for the first time, so that a past day
+// can be decided again.
+type Sources struct {
+	Configuration string // the hash of the document that names the others; "" where none are to be kept
+	Documents     []store.Document
 }
 
 // Config is how an Engine behaves.
@@ -119,6 +128,9 @@ type Engine struct {
 	stragglers stragglers
 	legs       []leg // of forgetting: none where everything is kept
 	forgetting forgetState
+	sources    Sources
+	kept       atomic.Bool // sources are in the store
+	gap        atomic.Pointer[gap]
 	mu         sync.Mutex // one Step at a time
 }
 
@@ -136,7 +148,7 @@ func New(d Deps, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		db: d.DB, packs: d.Packs, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
-		holding: d.Holding, fence: newFence(d.Holding), breaker: newBreaker(),
+		holding: d.Holding, fence: newFence(d.Holding), breaker: newBreaker(), sources: d.Sources,
 	}
 	byName := map[string]channel.Sender{}
 	for _, s := range d.Carriers {
@@ -147,7 +159,10 @@ func New(d Deps, c Config) (*Engine, error) {
 	}
 	var err error
 	for _, s := range d.Strategies {
-		l, err := newLane(s, d)
+		if err := carried(s, d); err != nil {
+			return nil, err
+		}
+		l, err := newLane(s, d.Packs)
 		if err != nil {
 			return nil, err
 		}
@@ -185,17 +200,22 @@ func (e *Engine) since(at time.Time) store.Since {
 	return s
 }
 
-func newLane(s *strategy.Strategy, d Deps) (lane, error) {
+// carried checks that what a strategy sends has its carriers and its words.
+func carried(s *strategy.Strategy, d Deps) error {
 	for _, use := range s.Templates() {
 		place := duly.Place{File: s.Name, Line: use.Line, Field: "steps." + use.Step}
 		if d.Carriers[use.Channel] == nil {
-			return lane{}, duly.Errorf(duly.Invalid, "no carrier is configured for channel %s", use.Channel).At(place).
+			return duly.Errorf(duly.Invalid, "no carrier is configured for channel %s", use.Channel).At(place).
 				WithHint("add one under carriers, or take the channel out of the step's ladder")
 		}
 		if err := d.Messages.Check(use.Template, use.Channel, use.Tone); err != nil {
-			return lane{}, fmt.Errorf("%s: %w", place, err)
+			return fmt.Errorf("%s: %w", place, err)
 		}
 	}
+	return nil
+}
+
+func newLane(s *strategy.Strategy, packs []*rule.Pack) (lane, error) {
 	var caps []rule.Rule
 	for i, l := range s.Limits {
 		r, err := rule.NewCap(fmt.Sprintf("LIMIT-%02d", i+1), s.Name, l.Max, l.Per, l.Channels)
@@ -204,7 +224,7 @@ func newLane(s *strategy.Strategy, d Deps) (lane, error) {
 		}
 		caps = append(caps, r)
 	}
-	set, err := rule.NewSet(d.Packs, caps...)
+	set, err := rule.NewSet(packs, caps...)
 	if err != nil {
 		return lane{}, err
 	}

@@ -36,3 +36,9 @@ func (e *Engine) ClaimBucket(ctx context.Context, now time.Time, bucket int) (in
 	e.dropClaims(jobs)
 	return len(jobs), err
 }
+
+// Hold has a node hold just these buckets, as its Keeper does.
+func (h *Holding) Hold(node string, epochs map[int]int64) {
+	h.extend(node, h.clock(), time.Minute)
+	h.put(node, epochs)
+}

@@ -9,6 +9,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -37,6 +38,7 @@ func (e *Engine) finish(ctx context.Context, now time.Time, batch []answer, r *D
 			failed = append(failed, e.moved(moving, group, byBucket)...)
 			continue
 		}
+		fault.At(fault.FinishCommitted)
 		if err != nil { // the answers of other groups are stored all the same
 			errs = append(errs, err)
 			for _, b := range group {
@@ -60,7 +62,9 @@ func (e *Engine) finishBuckets(ctx context.Context, now time.Time, group []int, 
 		if err != nil {
 			return err
 		}
-		return e.finishGroup(tx, group, byBucket, current, &seen)
+		err = e.finishGroup(tx, group, byBucket, current, &seen)
+		fault.At(fault.FinishUncommitted)
+		return err
 	})
 	return seen, err
 }
@@ -96,7 +100,11 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 			attempts = append(attempts, a.job.attempt)
 			if c, ok := current[a.job.contact.ID]; ok {
 				if next, ok := nextState(c, given.job.contact.Attempts, a.job.contact); ok {
-					moves = append(moves, store.Move{Contact: next, From: c.State})
+					m := store.Move{Contact: next, From: c.State}
+					if c.State == duly.Claimed { // nobody else moves what is claimed and leaves it so
+						m.Was = &given.job.contact
+					}
+					moves = append(moves, m)
 				}
 			}
 		}

@@ -239,6 +239,11 @@ func (e *Engine) endForgetting(ctx context.Context, now time.Time, f *forgetting
 		if err := tx.SetKeepMark(f.bucket, f.mark); err != nil {
 			return err
 		}
+		if through, ok := f.mark.Through["contacts"]; ok {
+			if err := tx.ForgetPast(f.bucket, through); err != nil {
+				return err
+			}
+		}
 		return tx.DropKeptBack(f.bucket, f.began)
 	})
 }

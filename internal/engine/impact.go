@@ -139,14 +139,13 @@ func (e *Engine) Impact(ctx context.Context, now time.Time, packs []*rule.Pack, 
 
 // under is the engine as it would be with other packs, for planning and judging alone.
 func (e *Engine) under(packs []*rule.Pack) (*Engine, error) {
-	d := Deps{Packs: packs, Messages: e.messages, Carriers: e.carriers}
 	out := &Engine{calendars: e.calendars, messages: e.messages, carriers: e.carriers, log: e.log, cfg: e.cfg, packs: packs}
 	var err error
 	if out.rules, err = rule.NewSet(packs); err != nil {
 		return nil, err
 	}
 	for i := range e.strategies {
-		l, err := newLane(e.strategies[i].Strategy, d)
+		l, err := newLane(e.strategies[i].Strategy, packs)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/ingest"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -333,11 +334,13 @@ func (im *importer) applyChunk(ctx context.Context, w *window, c *chunk, all boo
 	}
 	err = update(ctx, im.now, p.Buckets(), func(tx *store.Tx) error {
 		var err error
-		if applied, err = im.e.applyParcel(tx, im.actor(), p, false); err != nil || !all {
-			return err
+		if applied, err = im.e.applyParcel(tx, im.actor(), p, false); err == nil && all {
+			err = im.record(tx, w, im.firstRefused(c, applied))
 		}
-		return im.record(tx, w, im.firstRefused(c, applied))
+		fault.At(fault.ImportUncommitted)
+		return err
 	})
+	fault.At(fault.ImportCommitted)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -139,13 +140,29 @@ func (h *Holding) put(node string, epochs map[int]int64) {
 	if h.node != node {
 		return
 	}
+	h.gain(epochs)
+	h.epochs = maps.Clone(epochs) // the caller's map is not under h.mu
+}
+
+// add has the node hold these buckets besides those that it holds.
+func (h *Holding) add(node string, epochs map[int]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.node != node {
+		return
+	}
+	h.gain(epochs)
+	maps.Copy(h.epochs, epochs)
+}
+
+// gain counts once if any of the buckets was not held before.
+func (h *Holding) gain(epochs map[int]int64) {
 	for b := range epochs {
 		if _, had := h.epochs[b]; !had {
 			h.gained++
-			break
+			return
 		}
 	}
-	h.epochs = epochs
 }
 
 // gains counts how often buckets came in.

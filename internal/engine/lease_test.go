@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -338,4 +339,47 @@ func TestNobodyJoined(t *testing.T) {
 	if _, err := w.engine(ladder, w.e.Config()).Step(t.Context(), w.at(0, "12:00")); duly.CodeOf(err) != duly.Internal || err == nil {
 		t.Errorf("got %v, want a defect", err)
 	}
+}
+
+// A Keeper's map is its own: what it writes to it later, nobody reads beside it.
+func TestHoldingKeepsItsOwnMap(t *testing.T) {
+	t.Parallel()
+	h := engine.NewHolding(time.Now)
+	epochs := map[int]int64{1: 1}
+	h.Hold("a", epochs)
+	epochs[2] = 1
+	if got := h.Mine([]int{1, 2}); len(got) != 1 || got[0] != 1 {
+		t.Errorf("got %v held, want bucket 1 alone", got)
+	}
+}
+
+// Buckets change hands while a step asks what it may work on: a map that is read as it is written ends the whole process.
+func TestHoldingIsReadAsBucketsAreTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Open(t, "sqlite"))
+	n := w.node(w.e.Config())
+	all := make([]int, duly.Buckets)
+	for b := range all {
+		all[b] = b
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				n.e.Holding().Mine(all)
+			}
+		})
+	}
+	for range 20 {
+		w.beat(n)
+		if got := n.e.Holding().State().Buckets; got != duly.Buckets {
+			t.Errorf("got %d buckets, want all %d", got, duly.Buckets)
+		}
+		if err := n.k.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	readers.Wait()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/outcome"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -31,6 +32,9 @@ func (e *Engine) Measure(ctx context.Context, now time.Time) (int, error) {
 					return err
 				}
 				n += k
+			}
+			if n > 0 {
+				fault.At(fault.MeasureUncommitted)
 			}
 			return nil
 		})

@@ -151,19 +151,13 @@ func (k *Keeper) trade(ctx context.Context, all *store.Leases) error {
 			return err
 		}
 	}
-	if len(take) == 0 {
-		return nil
-	}
 	for from, buckets := range take {
 		taken, err := k.DB.TakeBuckets(ctx, k.id, from, buckets)
 		if err != nil {
 			return err // what was taken all the same is found at the next beat
 		}
-		for b, epoch := range taken {
-			held[b] = epoch
-		}
+		k.Holding.add(k.id, taken)
 	}
-	k.Holding.put(k.id, held)
 	return nil
 }
 

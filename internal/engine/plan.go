@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/plan"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -42,6 +44,9 @@ const planWorkers = 2
 func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 	today := e.Today(now)
 	if err := e.holding.joined(); err != nil {
+		return PlanReport{}, err
+	}
+	if g, err := e.learnGap(ctx, now); err != nil || g.held {
 		return PlanReport{}, err
 	}
 	buckets, err := e.db.PlanBuckets(ctx, today, now)
@@ -119,6 +124,9 @@ func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date,
 	if len(group) == 0 { // they are another node's by now
 		return total, nil
 	}
+	if err := e.keepSources(ctx, now); err != nil {
+		return total, err
+	}
 	for range planRetries {
 		decided, err := e.decideGroup(ctx, now, today, group)
 		if err != nil {
@@ -141,8 +149,11 @@ func (e *Engine) planGroup(ctx context.Context, now time.Time, today civil.Date,
 				fresh = append(fresh, d)
 				r.add(d.report)
 			}
-			return e.writePlan(tx, today, fresh)
+			err := e.writePlan(tx, now, today, fresh)
+			fault.At(fault.PlanUncommitted)
+			return err
 		})
+		fault.At(fault.PlanCommitted)
 		if err != nil {
 			return total, err
 		}
@@ -166,6 +177,7 @@ func (e *Engine) decideGroup(ctx context.Context, now time.Time, today civil.Dat
 		if in.changes, in.report, err = e.decide(in, now, today); err != nil {
 			return nil, err
 		}
+		in.hash = decisionHash(in.report.Persons, in.changes)
 	}
 	return out, nil
 }
@@ -179,6 +191,7 @@ type bucketInput struct {
 	persons []duly.Person
 	changes []plan.Change
 	report  PlanReport
+	hash    string // of what was decided
 }
 
 // readGroup reads the persons of buckets who are to be looked at, all buckets in the same few questions to the store.
@@ -271,7 +284,9 @@ func (e *Engine) next(p *duly.Person, now time.Time, today, through civil.Date, 
 	if l == nil {
 		return plan.Result{Changes: unserved(p), Summary: "No strategy applies to this borrower."}, nil
 	}
+	g := e.restoredGap()
 	return plan.Next(&plan.Input{
+		UnknownThrough: g.through, SkipUnknown: g.skip,
 		Person: p, Strategy: l.Strategy, Rules: l.rules, Calendars: e.calendars, Lender: e.cfg.Law, Location: e.cfg.Location,
 		Now: now, PlannedThrough: through, Explain: explain,
 	})
@@ -306,22 +321,33 @@ func unserved(p *duly.Person) []plan.Change {
 	return out
 }
 
-func (e *Engine) writePlan(tx *store.Tx, today civil.Date, decided []*bucketInput) error {
+func (e *Engine) writePlan(tx *store.Tx, now time.Time, today civil.Date, decided []*bucketInput) error {
 	var rows []duly.Contact
 	var moves []store.Move
+	var rounds []store.Round
 	for _, in := range decided {
 		for i := range in.changes {
 			if c := &in.changes[i]; c.From == "" {
 				rows = append(rows, c.Contact)
 			} else {
-				moves = append(moves, store.Move{Contact: c.Contact, From: c.From})
+				moves = append(moves, store.Move{Contact: c.Contact, From: c.From, Was: in.was(&c.Contact)})
 			}
 		}
+		rounds = append(rounds, store.Round{
+			Bucket: in.bucket, Day: today, At: now, Through: in.state.PlannedThrough, Asked: in.dirty, Configuration: e.sources.Configuration,
+			Persons: in.report.Persons, Changes: len(in.changes), Hash: in.hash,
+		})
+	}
+	if err := tx.PutRounds(rounds); err != nil {
+		return err
 	}
 	if err := tx.PutContacts(rows); err != nil {
 		return err
 	}
 	if err := tx.MoveContacts(moves); err != nil {
+		return err
+	}
+	if err := tx.PutAttempts(e.doubtful(contactsOf(rows, moves), now)); err != nil {
 		return err
 	}
 	for _, in := range decided {
@@ -335,6 +361,29 @@ func (e *Engine) writePlan(tx *store.Tx, today civil.Date, decided []*bucketInpu
 			if err := tx.SetPlannedThrough(in.bucket, today); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// contactsOf lists contacts that are written, and those that are moved.
+func contactsOf(rows []duly.Contact, moves []store.Move) []duly.Contact {
+	out := slices.Clone(rows)
+	for i := range moves {
+		out = append(out, moves[i].Contact)
+	}
+	return out
+}
+
+// was returns a contact as it was read, or nil.
+func (in *bucketInput) was(c *duly.Contact) *duly.Contact {
+	i, ok := slices.BinarySearchFunc(in.persons, c.BorrowerID, func(p duly.Person, id duly.BorrowerID) int { return cmp.Compare(p.Borrower.ID, id) })
+	if !ok {
+		return nil
+	}
+	for j := range in.persons[i].Contacts {
+		if x := &in.persons[i].Contacts[j]; x.ID == c.ID {
+			return x
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store"
 )
 
@@ -132,6 +133,7 @@ func (e *Engine) applyBuckets(ctx context.Context, now time.Time, buckets []int,
 					return err
 				}
 			}
+			fault.At(fault.ReceiveUncommitted)
 			return nil
 		})
 		if err != nil {

@@ -95,6 +95,9 @@ func (e *Engine) reserve(tx *store.Tx, by string, ask *Ask) (Slot, error) {
 	if _, err := e.overrun(tx, b); err != nil {
 		return Slot{}, err
 	}
+	if err := notHeld(tx); err != nil {
+		return Slot{}, err
+	}
 	v := ask.reservation(tx.Now())
 	was, err := tx.FindReservation(v.ID)
 	switch {

@@ -23,7 +23,8 @@ type Volumes struct {
 	Considered int        `json:"considered"`
 	Contacts   int        `json:"contacts"`
 	HeldBack   int        `json:"held_back"`
-	Hash       string     `json:"hash"` // over every contact's id, state and reason, in order of id
+	Hash       string     `json:"hash"`    // over every contact's id, state and reason, in order of id
+	Decided    Decisions  `json:"decided"` // what the day's planning decided; empty of a dry run
 }
 
 // Wanted counts the contacts of one step, channel and hour that go or went out.
@@ -56,7 +57,10 @@ func (e *Engine) Volumes(ctx context.Context, day civil.Date) (Volumes, error) {
 			return Volumes{}, err
 		}
 	}
-	return v.done(), nil
+	out := v.done()
+	var err error
+	out.Decided, err = Decided(ctx, e.db, day)
+	return out, err
 }
 
 // Contacts returns up to limit contacts of a day that were sent, for looking at.

@@ -288,7 +288,7 @@ func (pl *planner) record(w *want) {
 		state, reason = duly.Cancelled, duly.CancelExpired
 	case Paid:
 		state, reason = duly.Cancelled, duly.CancelPaid
-	case Planned, Deferred, Sent, Unmet, NotYet, Past, DayOff, "":
+	case Planned, Deferred, Sent, Unmet, NotYet, Past, DayOff, Unknown, "":
 		return
 	}
 	if w.decided || w.onRecord {
@@ -340,7 +340,7 @@ func differs(a, b *duly.Contact) bool {
 func (pl *planner) drop() {
 	for i := range pl.p.Contacts {
 		c := &pl.p.Contacts[i]
-		if c.State != duly.Planned || c.Strategy == "" || c.Day.After(pl.today) || pl.kept(c) {
+		if c.State != duly.Planned || c.Strategy == "" || c.Day.After(pl.today) || pl.kept(c) || !pl.UnknownThrough.IsZero() && pl.changed(c) {
 			continue
 		}
 		gone := *c

@@ -28,6 +28,7 @@ const (
 	NotYet    Verdict = "not_yet"         // its day is to come
 	Past      Verdict = "past"            // its day is over and nothing is on record
 	DayOff    Verdict = "day_off"         // it fell on a day off, and is left out then
+	Unknown   Verdict = "unknown"         // a store that was lost may have sent it
 )
 
 // maxConsidered bounds how many steps are told of one person.

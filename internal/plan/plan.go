@@ -20,6 +20,8 @@ type Input struct {
 	Location       *time.Location // the lender's: its days are the strategy's days
 	Now            time.Time
 	PlannedThrough civil.Date // the last day that was planned for the person before today; no date: none was, and nothing was missed
+	UnknownThrough civil.Date // contacts of days up to this may have been sent by a store that was lost: none of them is sent
+	SkipUnknown    bool       // they are cancelled, not in doubt
 	Explain        bool       // fill Result.Considered and Result.Summary
 }
 
@@ -52,6 +54,9 @@ func Next(in *Input) (Result, error) {
 	pl.inherit()
 	if len(pl.wants) > 0 {
 		pl.judge()
+	}
+	pl.doubt()
+	if len(pl.wants) > 0 {
 		pl.merge()
 		pl.decide()
 	}

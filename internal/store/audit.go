@@ -63,6 +63,21 @@ func (tx *Tx) entriesBetween(bucket int, after, until int64, fn func(audit.Entry
 	}
 }
 
+// FactsAt returns when the facts were applied that are known since a version of their bucket; zero where the record does not say.
+func (db *DB) FactsAt(ctx context.Context, bucket int, version int64) (at time.Time, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error {
+			t := r.time()
+			var detail struct{ Version int64 }
+			if r.json(&detail); detail.Version == version {
+				at = t
+			}
+			return nil
+		}, "SELECT at, detail FROM audit WHERE bucket = $1 AND kind = 'facts'", int64(bucket))
+	})
+	return at, err
+}
+
 // AuditReport is the outcome of AuditVerify.
 type AuditReport = audit.Report
 
@@ -384,10 +399,11 @@ func (tx *Tx) Openings(id duly.BorrowerID) (out []audit.Opening, err error) {
 type Erased struct {
 	Openings int64 `json:"openings"`
 	Attempts int64 `json:"attempts"`
+	Past     int64 `json:"past"` // what facts were before they were overwritten
 }
 
 // EraseOpenings takes away what the audit's commitments about a borrower open to: texts, and of attempts that are not open the
-// words, the certificates and their salts. The audit holds as before, and nobody can tell any more what it committed to.
+// words, the certificates and their salts; and what facts about them were before. The audit holds as before, and nobody can tell any more what it committed to.
 func (tx *Tx) EraseOpenings(id duly.BorrowerID) (out Erased, err error) {
 	b := id.Bucket()
 	if err := tx.changed(b); err != nil {
@@ -400,6 +416,9 @@ func (tx *Tx) EraseOpenings(id duly.BorrowerID) (out Erased, err error) {
 		int64(b), string(id))
 	if err != nil {
 		return out, fmt.Errorf("erase certificates: %w", err)
+	}
+	if out.Past, err = tx.exec("DELETE FROM fact_past WHERE bucket = $1 AND borrower_id = $2", int64(b), string(id)); err != nil {
+		return out, fmt.Errorf("erase what facts were: %w", err)
 	}
 	return out, nil
 }

@@ -16,6 +16,7 @@ type batch struct {
 	bucketless bool
 	table      string   // of an INSERT that asks for nothing else, its table
 	names      []string // and its columns
+	keys       int      // of facts, how many of them name one, behind the bucket
 }
 
 // rows runs b over len(args)/b.cols rows, and returns how many rows it affected.

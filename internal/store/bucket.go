@@ -26,8 +26,9 @@ type bucketRow struct {
 	Bucket
 	head    audit.Chain
 	place   Place
-	bumped  bool // facts or contacts changed
-	touched bool // anything changed
+	moves   []byte // what contacts were before this transaction; see moved
+	bumped  bool   // facts or contacts changed
+	touched bool   // anything changed
 }
 
 const bucketCols = "bucket, version, changed_at, people, planned_through, measured_through, audit_seq, audit_hash, place"
@@ -70,7 +71,7 @@ var closeBuckets = batch{
 
 // finish seals and appends the audit and writes back the buckets that changed.
 func (tx *Tx) finish() error {
-	var entries, states []any
+	var entries, states, moves []any
 	for _, b := range tx.order {
 		r := tx.buckets[b]
 		for i := range tx.entries[b] {
@@ -85,6 +86,9 @@ func (tx *Tx) finish() error {
 		if r.bumped {
 			r.Version++
 		}
+		if len(r.moves) > 0 {
+			moves = append(moves, int64(b), r.Version, string(append(r.moves, ']')))
+		}
 		// The clock of the latest writer wins even when another's runs behind: what reads it learns that clocks differ.
 		if tx.now.After(r.ChangedAt) {
 			r.ChangedAt = tx.now
@@ -94,6 +98,9 @@ func (tx *Tx) finish() error {
 	}
 	if _, err := tx.rows(&putAudit, entries); err != nil {
 		return fmt.Errorf("append audit: %w", err)
+	}
+	if _, err := tx.rows(&putContactPast, moves); err != nil {
+		return fmt.Errorf("keep what contacts were: %w", err)
 	}
 	_, err := tx.rows(&closeBuckets, states)
 	return err

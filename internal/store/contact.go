@@ -85,8 +85,8 @@ func dayBefore(t time.Time, days int) int64 { return civil.Of(t.UTC()).Add(-days
 
 var putContacts = batch{
 	head: "@insert INTO contact (bucket, id, borrower_id, strategy, strategy_hash, step, day, rung, channel, point_id, purpose, tone, template, late, " +
-		"priority, items, state, reason, not_before, expires_at, fallback_at, attempts, sent_at, decision, planned_at, changed_at, measure) ",
-	cols: 27,
+		"priority, items, state, reason, not_before, expires_at, fallback_at, attempts, sent_at, decision, planned_at, changed_at, measure, since) ",
+	cols: 28,
 	tail: " ON CONFLICT (bucket, id) DO NOTHING",
 }
 
@@ -109,7 +109,7 @@ func (tx *Tx) PutContacts(contacts []duly.Contact) error {
 		args = append(args, int64(b), string(c.ID), string(c.BorrowerID), c.Strategy, c.StrategyHash, c.Step, c.Day.Int(), int64(c.Rung),
 			string(c.Channel), string(c.PointID), string(c.Purpose), string(c.Tone), c.Template, flag(c.Late), int64(c.Priority), itemsText(c.Items),
 			string(c.State), c.Reason, micros(c.NotBefore), micros(c.ExpiresAt), micros(c.FallbackAt), int64(c.Attempts),
-			micros(c.SentAt), decisionText(&c.Decision), micros(c.PlannedAt), micros(c.ChangedAt), measureOf(c.State))
+			micros(c.SentAt), decisionText(&c.Decision), micros(c.PlannedAt), micros(c.ChangedAt), measureOf(c.State), tx.next(b))
 	}
 	n, err := tx.rows(&putContacts, args)
 	if err != nil {
@@ -129,6 +129,7 @@ func (tx *Tx) PutContacts(contacts []duly.Contact) error {
 type Move struct {
 	Contact duly.Contact
 	From    duly.ContactState
+	Was     *duly.Contact // as it is, for whoever has just read it; nil has it read
 }
 
 // Identity and history of a contact never change; a decision that was not taken anew stays.
@@ -178,6 +179,9 @@ func (tx *Tx) course(a []any, m *Move) []any {
 func (tx *Tx) move(b *batch, moves []Move, columns func([]any, *Move) []any) error {
 	if len(moves) == 0 {
 		return nil
+	}
+	if err := tx.keepContacts(moves, b == &moveContacts); err != nil {
+		return fmt.Errorf("move contacts: %w", err)
 	}
 	args := make([]any, 0, b.cols*len(moves))
 	for i := range moves {

@@ -68,7 +68,7 @@ func (r PutResult) String() string {
 type factTable struct {
 	kind  duly.FactKind
 	known string // key, version and digest of those of some borrowers of a bucket: owner, key, version, digest
-	add   batch  // bucket, content, version, digest, extra: one that is not there
+	add   batch  // bucket, content, version, digest, since, extra: one that is not there
 	put   batch  // the same, over an older version
 	args  func(a []any, f duly.Fact) []any
 	scan  func(r *row) duly.Fact                   // the opposite: what args and the version after it say; nil of borrowers
@@ -76,7 +76,8 @@ type factTable struct {
 	loan  func(f duly.Fact) duly.LoanID            // the loan it refers to; nil for kinds that refer to none
 	// It goes with its loan: of a loan whose facts were removed nothing is news. What else refers to a loan may be.
 	ledger bool
-	later  int // how many of its content columns, the last, are younger than the table; see content
+	later  int      // how many of its content columns, the last, are younger than the table; see content
+	own    []string // columns that are not put with the fact
 }
 
 // content is what of a fact's columns the digest is over. A column that came later is left out while it is empty, so that a
@@ -111,13 +112,13 @@ func tableRank(k duly.FactKind) int {
 func addBatch(put batch) batch {
 	head := strings.TrimPrefix(put.head, "@insert INTO ")
 	table, names, _ := strings.Cut(strings.TrimSuffix(head, ") "), " (")
-	return batch{head: put.head, cols: put.cols, table: table, names: strings.Split(names, ", ")}
+	return batch{head: put.head, cols: put.cols, table: table, names: strings.Split(names, ", "), keys: put.keys}
 }
 
 // putBatch makes the statement that adds facts or replaces an older version of them. Key columns stay, and so do those
-// that are derived; a column that set assigns is left to it.
+// that are derived; a column that set assigns is left to it. A newer version that says the same is since the older one.
 func putBatch(table string, key, content, extra []string, set string) batch {
-	cols := slices.Concat([]string{"bucket"}, key, content, []string{"version", "digest"}, extra)
+	cols := slices.Concat([]string{"bucket"}, key, content, []string{"version", "digest", "since"}, extra)
 	head := "@insert INTO " + table + " ("
 	for i, c := range cols {
 		if i > 0 {
@@ -129,13 +130,14 @@ func putBatch(table string, key, content, extra []string, set string) batch {
 	for _, c := range key {
 		tail += ", " + c
 	}
-	tail += ") DO UPDATE SET version = excluded.version, digest = excluded.digest"
+	tail += ") DO UPDATE SET version = excluded.version, digest = excluded.digest, " +
+		"since = CASE WHEN excluded.digest = " + table + ".digest THEN " + table + ".since ELSE excluded.since END"
 	for _, c := range content {
 		if !strings.Contains(set, ", "+c+" = ") {
 			tail += ", " + c + " = excluded." + c
 		}
 	}
-	return batch{head: head + ") ", cols: len(cols), tail: tail + set + " WHERE excluded.version > " + table + ".version"}
+	return batch{head: head + ") ", cols: len(cols), tail: tail + set + " WHERE excluded.version > " + table + ".version", keys: len(key)}
 }
 
 // knownQuery makes the query for factTable.known.
@@ -438,7 +440,7 @@ func (p *putter) fact(t *factTable, ref *factRef, was func(factKey) (stamp, bool
 		return nil
 	}
 	row := t.args(append(p.row[:0], int64(ref.bucket())), f)
-	row = append(row, now.version, now.digest)
+	row = append(row, now.version, now.digest, p.tx.next(ref.bucket()))
 	if t.extra != nil {
 		row = t.extra(p.tx, row, f)
 	}
@@ -535,22 +537,27 @@ func (p *putter) wait(t *factTable, ref *factRef, row []any, there bool) error {
 	w.last = p.at
 	w.args = append(w.args, row...)
 	if len(w.args) >= p.tx.db.d.rowsMax*b.cols {
-		return p.flush(b, w)
+		return p.flush(t, b, w)
 	}
 	return nil
 }
 
-func (p *putter) flush(b *batch, w *waitingRows) error {
+func (p *putter) flush(t *factTable, b *batch, w *waitingRows) error {
+	if b == &t.put {
+		if err := p.tx.keepFacts(t, w.args); err != nil {
+			return err
+		}
+	}
 	_, err := p.tx.rows(b, w.args)
 	w.args, w.last = w.args[:0], factKey{}
 	return err
 }
 
 func (p *putter) flushAll(t *factTable, rank int) error {
-	if err := p.flush(&t.add, &p.adding[rank]); err != nil {
+	if err := p.flush(t, &t.add, &p.adding[rank]); err != nil {
 		return fmt.Errorf("add %s: %w", t.kind, err)
 	}
-	if err := p.flush(&t.put, &p.putting[rank]); err != nil {
+	if err := p.flush(t, &t.put, &p.putting[rank]); err != nil {
 		return fmt.Errorf("put %s: %w", t.kind, err)
 	}
 	return nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -200,12 +202,25 @@ const (
 	caseOld  = "state <> 'open' AND done_at > 0 AND done_at < $3"
 )
 
+// pastOf finds what facts of a kind were before, whose rows in a table are old.
+func pastOf(kind, table, old string) string {
+	return "bucket = $1 AND borrower_id @ids($2) AND kind = '" + kind + "' AND EXISTS (SELECT 1 FROM " + table +
+		" f WHERE f.bucket = $1 AND f.borrower_id = fact_past.borrower_id AND f.id = fact_past.key AND f." + old + ")"
+}
+
 var ofOwners = map[string]ofPersons{
-	"touches": {"borrower_id", "touch", touchOld, []oldRows{{"touch", "", "bucket = $1 AND borrower_id @ids($2) AND " + touchOld}}},
-	"replies": {"borrower_id", "reply", "at < $3 AND text <> ''", []oldRows{{"reply", "text = ''", "bucket = $1 AND borrower_id @ids($2) AND at < $3 AND text <> ''"}}},
+	"touches": {"borrower_id", "touch", touchOld, []oldRows{
+		{"fact_past", "", pastOf("touch", "touch", touchOld)},
+		{"touch", "", "bucket = $1 AND borrower_id @ids($2) AND " + touchOld},
+	}},
+	"replies": {"borrower_id", "reply", "at < $3 AND text <> ''", []oldRows{
+		{"fact_past", "", pastOf("reply", "reply", "at < $3 AND text <> ''")},
+		{"reply", "text = ''", "bucket = $1 AND borrower_id @ids($2) AND at < $3 AND text <> ''"},
+	}},
 	"cases": {"borrower_id", "case_file", caseOld, []oldRows{
 		{"duty", "", "bucket = $1 AND borrower_id @ids($2) AND EXISTS (SELECT 1 FROM case_file c WHERE c.bucket = $1 AND c.borrower_id = duty.borrower_id " +
 			"AND c.id = duty.case_id AND c." + caseOld + ")"},
+		{"fact_past", "", pastOf("case", "case_file", caseOld)},
 		{"case_file", "", "bucket = $1 AND borrower_id @ids($2) AND " + caseOld},
 	}},
 	"loans": {"borrower_id", "installment", "open = 0 AND settled_at < $3", nil}, // see ForgetLoans
@@ -319,5 +334,77 @@ func (tx *Tx) forgetLoans(bucket int, owners []string, at time.Time) (int64, err
 			}
 		}
 	}
-	return int64(len(over)), nil
+	return int64(len(over)), tx.forgetLoansPast(bucket, over)
+}
+
+// forgetLoansPast removes what the facts of loans were before.
+func (tx *Tx) forgetLoansPast(bucket int, over [][2]string) error {
+	gone := map[[2]string]bool{}
+	owners := map[string]bool{}
+	for _, l := range over {
+		gone[l], owners[l[0]] = true, true
+	}
+	type past struct {
+		owner, kind, key string
+		until            int64
+	}
+	var list []past
+	err := tx.query(func(r *row) error {
+		p := past{r.text(), r.text(), r.text(), r.int64()}
+		cells, err := readCells(r.text())
+		if err != nil {
+			return err
+		}
+		loan, _ := cells["loan_id"].(string)
+		if p.kind == string(duly.FactLoan) {
+			loan = p.key
+		}
+		if gone[[2]string{p.owner, loan}] {
+			list = append(list, p)
+		}
+		return nil
+	}, "SELECT borrower_id, kind, key, until, content FROM fact_past WHERE bucket = $1 AND borrower_id @ids($2) AND kind IN ('loan', 'installment', 'payment', 'debit')",
+		int64(bucket), tx.db.d.list(slices.Sorted(maps.Keys(owners))))
+	if err != nil {
+		return fmt.Errorf("forget what loans were: %w", err)
+	}
+	for _, p := range list {
+		if _, err := tx.exec("DELETE FROM fact_past WHERE bucket = $1 AND borrower_id = $2 AND kind = $3 AND key = $4 AND until = $5",
+			int64(bucket), p.owner, p.kind, p.key, p.until); err != nil {
+			return fmt.Errorf("forget what loans were: %w", err)
+		}
+	}
+	return nil
+}
+
+// ForgetPast removes what was known and planned up to a day in a bucket that the transaction holds: rounds of those days, and what
+// facts and contacts were before that no later round was decided from. Those days cannot be decided again; later ones can.
+func (tx *Tx) ForgetPast(bucket int, through civil.Date) error {
+	if _, err := tx.held(bucket); err != nil {
+		return fmt.Errorf("forget the past: %w", err)
+	}
+	first := int64(math.MaxInt64)
+	err := tx.query(func(r *row) error { first = r.int64(); return nil },
+		"SELECT COALESCE(MIN(version), 9223372036854775807) FROM plan_round WHERE bucket = $1 AND day > $2", int64(bucket), through.Int())
+	for _, text := range []string{
+		"DELETE FROM plan_round WHERE bucket = $1 AND version < $2", "DELETE FROM contact_past WHERE bucket = $1 AND version < $2",
+		"DELETE FROM fact_past WHERE bucket = $1 AND until < $2",
+	} {
+		if err == nil {
+			_, err = tx.exec(text, int64(bucket), first)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("forget the past: %w", err)
+	}
+	return nil
+}
+
+// Removed reports whether records of a bucket were removed or erased: then a past day may be decided otherwise for that.
+func (db *DB) Removed(ctx context.Context, bucket int) (yes bool, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(*row) error { yes = true; return nil },
+			"SELECT seq FROM audit WHERE bucket = $1 AND kind IN ('forgotten', 'erased') LIMIT 1", int64(bucket))
+	})
+	return yes, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/store/migration"
 )
 
@@ -154,6 +155,7 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 	if err != nil {
 		return false, err
 	}
+	fault.At(fault.MigrateUncommitted)
 	return false, tx.Commit()
 }
 

@@ -38,7 +38,10 @@ func (tx *Tx) SetPointState(bucket int, b duly.BorrowerID, id duly.PointID, s du
 	if err := tx.changed(bucket); err != nil {
 		return err
 	}
-	_, err := tx.exec("UPDATE contact_point SET state = $4 WHERE bucket = $1 AND borrower_id = $2 AND id = $3",
-		int64(bucket), string(b), string(id), string(s))
+	if err := tx.keepFact(&pointTable, b, string(id)); err != nil {
+		return err
+	}
+	_, err := tx.exec("UPDATE contact_point SET state = $4, since = $5 WHERE bucket = $1 AND borrower_id = $2 AND id = $3",
+		int64(bucket), string(b), string(id), string(s), tx.next(bucket))
 	return err
 }

@@ -23,6 +23,7 @@ var replyTable = factTable{
 			r.Text, micros(r.At))
 	},
 	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Reply).LoanID },
+	own:  []string{"meaning"},
 }
 
 func scanReply(r *row) duly.Reply {

@@ -23,8 +23,8 @@ type terms struct {
 
 var reservationPut = batch{
 	head: "@insert INTO touch (bucket, borrower_id, id, loan_id, point_id, channel, purpose, inbound, outcome, at, agency, version, digest, " +
-		"state, reserved_at, expires_at, terms) ",
-	cols: 17,
+		"state, reserved_at, expires_at, terms, since) ",
+	cols: 18,
 	tail: " ON CONFLICT (bucket, borrower_id, id) DO NOTHING",
 }
 
@@ -63,7 +63,7 @@ func (tx *Tx) PutReservation(v *duly.Reservation) error {
 	}
 	n, err := tx.rows(&reservationPut, []any{
 		int64(b), string(v.BorrowerID), string(v.ID), string(loanOf(v)), string(v.PointID), string(v.Channel), string(v.Purpose), int64(0),
-		v.Outcome, micros(v.At), v.Actor.Agency, int64(0), v.Digest, string(v.State), micros(v.ReservedAt), micros(v.ExpiresAt), string(text),
+		v.Outcome, micros(v.At), v.Actor.Agency, int64(0), v.Digest, string(v.State), micros(v.ReservedAt), micros(v.ExpiresAt), string(text), tx.next(b),
 	})
 	if err != nil {
 		return fmt.Errorf("put reservation: %w", err)
@@ -84,8 +84,11 @@ func (tx *Tx) MoveReservation(v *duly.Reservation, from duly.TouchState) error {
 	if err := tx.changed(b); err != nil {
 		return fmt.Errorf("move reservation: %w", err)
 	}
-	n, err := tx.exec("UPDATE touch SET state = $1, outcome = $2, at = $3 WHERE bucket = $4 AND borrower_id = $5 AND id = $6 AND state = $7",
-		string(v.State), v.Outcome, micros(v.At), int64(b), string(v.BorrowerID), string(v.ID), string(from))
+	if err := tx.keepFact(&touchTable, v.BorrowerID, string(v.ID)); err != nil {
+		return fmt.Errorf("move reservation: %w", err)
+	}
+	n, err := tx.exec("UPDATE touch SET state = $1, outcome = $2, at = $3, since = $8 WHERE bucket = $4 AND borrower_id = $5 AND id = $6 AND state = $7",
+		string(v.State), v.Outcome, micros(v.At), int64(b), string(v.BorrowerID), string(v.ID), string(from), tx.next(b))
 	if err != nil {
 		return fmt.Errorf("move reservation: %w", err)
 	}

@@ -24,6 +24,7 @@ var touchTable = factTable{
 	},
 	loan:  func(f duly.Fact) duly.LoanID { return f.(*duly.Touch).LoanID },
 	later: 1, // agency
+	own:   []string{"state", "reserved_at", "expires_at", "terms"},
 }
 
 // A person's touches since $3, those reserved among them; what was released was never made.

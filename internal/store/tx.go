@@ -151,6 +151,12 @@ func (tx *Tx) changed(bucket int) error {
 	return nil
 }
 
+// next is the version that a bucket which the transaction holds has once it is changed and committed.
+func (tx *Tx) next(bucket int) int64 { return tx.buckets[bucket].Version + 1 }
+
+// Version returns the version that a bucket which the transaction holds and changes has once it is committed.
+func (tx *Tx) Version(bucket int) int64 { return tx.next(bucket) }
+
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	tx.writes()
 	tx.told(query, args)

@@ -172,6 +172,43 @@ func (m *Mover) check(ctx context.Context, part int, buckets []int) error {
 			return m.astray(part, f.Place, t.Place)
 		}
 	}
+	return m.restored(ctx, part, buckets)
+}
+
+// restored refuses while a cell is held that was restored from a backup, and until the part was planned after its release: what a
+// lost store may have sent is closed there, and the other cell does not know of it.
+func (m *Mover) restored(ctx context.Context, part int, buckets []int) error {
+	for _, c := range []Cell{m.From, m.To} {
+		all, err := c.DB.Restorations(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			r := &all[i]
+			behind := false
+			err := c.DB.View(ctx, func(tx *store.Tx) error {
+				behind = false
+				for _, b := range buckets {
+					state, err := tx.Bucket(b)
+					if err != nil {
+						return err
+					}
+					behind = behind || c.DB == m.From.DB && state.People > 0 && state.PlannedThrough.Before(r.Through)
+				}
+				return nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case r.Held():
+				return duly.Errorf(duly.Refused, "cell %s was restored from a backup and is held; part %d stays where it is", c.Name, part).
+					WithHint("release it first: `duly resume --after-restore --cell %s`", c.Name)
+			case behind:
+				return duly.Errorf(duly.Refused, "part %d was not planned since cell %s was restored; what may have been sent is not closed yet", part, c.Name).
+					WithHint("let `duly serve` plan it, then move it again")
+			}
+		}
+	}
 	return nil
 }
 
@@ -376,6 +413,9 @@ func (m *Mover) undo(ctx context.Context, buckets []int) error {
 // carry copies the buckets, compares them, and has the new cell take them as the old one lets go.
 func (m *Mover) carry(ctx context.Context, now func() time.Time, buckets []int, out *Moved) error {
 	if err := m.feeds(ctx, now()); err != nil {
+		return err
+	}
+	if err := store.CopyDocuments(ctx, now(), m.From.DB, m.To.DB); err != nil {
 		return err
 	}
 	at, err := m.From.DB.Placings(ctx)

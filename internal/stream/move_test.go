@@ -136,6 +136,62 @@ func TestMoveKilled(t *testing.T) {
 	}
 }
 
+// Nobody moves while a cell was restored and what the lost one may have sent is not closed; the texts that decided go along.
+func TestMoveRestored(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, part := lived(t, storetest.DSN(t, "sqlite")+hasty("sqlite"))
+	other, err := store.Create(ctx, storetest.DSN(t, "sqlite")+hasty("sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	settle(t, db, store.Here)
+	settle(t, other, store.Away)
+	now := civil.On(2026, 3, 5).At(12*60, time.UTC)
+	put := func(db *store.DB, r store.Restoration) {
+		t.Helper()
+		err := db.Update(ctx, now, nil, func(tx *store.Tx) error {
+			return errors.Join(tx.PutRestoration(&r), tx.PutDocuments([]store.Document{{Hash: "h", Text: "rules of then"}}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := mover(stream.Cell{Name: "a", DB: db}, stream.Cell{Name: "b", DB: other}, smallParts)
+	move := func() error { _, err := m.Move(ctx, func() time.Time { return now }, part); return err }
+	for _, c := range []struct {
+		name string
+		in   *store.DB
+		r    store.Restoration
+	}{
+		{"the old cell is held", db, store.Restoration{ID: "r", RestoredAt: now}},
+		{"it was not planned since its release", db, store.Restoration{ID: "r", RestoredAt: now, ReleasedAt: now, Through: civil.On(2026, 3, 5)}},
+		{"the new cell is held", other, store.Restoration{ID: "s", RestoredAt: now}},
+	} {
+		put(c.in, c.r)
+		if err := move(); duly.CodeOf(err) != duly.Refused {
+			t.Errorf("%s: got %v, want it refused", c.name, err)
+		}
+		if p := placings(t, db)[2*part].Place; p != store.Here {
+			t.Errorf("%s: the part is %s", c.name, p)
+		}
+		put(c.in, store.Restoration{ID: c.r.ID, RestoredAt: now, ReleasedAt: now, Through: civil.On(2026, 3, 1)})
+	}
+	err = db.Update(ctx, now, nil, func(tx *store.Tx) error {
+		return tx.PutDocuments([]store.Document{{Hash: "only here", Text: "策略"}})
+	})
+	if err == nil {
+		err = move()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := other.FindDocument(ctx, "only here"); err != nil || text != "策略" {
+		t.Errorf("a text that decided, in the new cell: got %q, %v", text, err)
+	}
+}
+
 func hasty(kind string) string {
 	if kind == "sqlite" {
 		return store.Hasty

@@ -21,7 +21,7 @@ const module = "github.com/dulyhq/duly"
 // floors is the one table of the building: a package may import what is on a lower floor, and what sideways allows. The
 // longest prefix decides.
 var floors = map[string]int{
-	"internal/civil": 0, "internal/money": 0,
+	"internal/civil": 0, "internal/money": 0, "internal/fault": 0,
 	"":                  1,
 	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2, "internal/reply": 2,
 	"internal/arrange": 2, "internal/outcome": 2, "internal/audit": 2,

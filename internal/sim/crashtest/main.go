@@ -3,6 +3,7 @@
 //
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3
 //	go run ./internal/sim/crashtest -contacts 20000 -kills 3 -postgres
+//	go run ./internal/sim/crashtest -contacts 30000 -matrix 100
 //	go run ./internal/sim/crashtest -contacts 300000 -nodes 3 -kill-every 10s -for 5m
 //	go run ./internal/sim/crashtest -contacts 30000 -nodes 2 -stream -for 90s
 //	go run ./internal/sim/crashtest -soak 1h -rate 500
@@ -29,6 +30,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,6 +48,8 @@ func main() {
 	killEvery := flag.Duration("kill-every", 10*time.Second, "the interval, with -nodes")
 	lasts := flag.Duration("for", 5*time.Minute, "for how long, with -nodes")
 	lease := flag.Duration("lease", 6*time.Second, "node.lease, with -nodes")
+	matrix := flag.Int("matrix", 0, "the crash matrix, with so many kills at random points beside every named one")
+	gone := flag.Duration("gone", 30*time.Second, "how long the database is gone, with -matrix -postgres")
 	cells := flag.Bool("stream", false, "servers over two PostgreSQL behind a log of three: workers, the log's leader and a cell are killed, a worker is paused")
 	soaks := flag.Duration("soak", 0, "so long at a steady rate of new people, with a carrier that fails in many ways; nothing is killed")
 	rate := flag.Int("rate", 500, "new people a second, with -soak")
@@ -53,6 +57,14 @@ func main() {
 		return
 	}
 	flag.Parse()
+	if *matrix > 0 {
+		err := runMatrix(matrixOptions{contacts: *contacts, kills: *matrix, postgres: *postgres, gone: *gone, hang: 7 * time.Second, disk: true, seed: *seed, out: os.Stdout})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "crashtest:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *soaks > 0 {
 		if err := runSoak(soakOptions{*soaks, *rate, *postgres, *seed, 20 * time.Second, os.Stdout}); err != nil {
 			fmt.Fprintln(os.Stderr, "crashtest:", err)
@@ -140,7 +152,8 @@ type world struct {
 	second              int    // every how manyth person has a second loan, due a day later; 0: nobody
 	options             string // more of the configuration
 	lease               time.Duration
-	celled              bool // the configuration names the stores, dsn none
+	celled              bool   // the configuration names the stores, dsn none
+	tags                string // of the build
 }
 
 // leaseMin is the lease of a try: longer than the carrier's time-out.
@@ -216,7 +229,7 @@ func (w *world) prepare() error {
 // write builds the binary and writes the book and the configuration.
 func (w *world) write() error {
 	w.bin = filepath.Join(w.dir, "duly")
-	build := exec.Command("go", "build", "-o", w.bin, "github.com/dulyhq/duly/cmd/duly")
+	build := exec.Command("go", "build", "-tags", w.tags, "-o", w.bin, "github.com/dulyhq/duly/cmd/duly")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build duly: %w", err)
@@ -451,12 +464,17 @@ func ignoreKilled(err error) error {
 	return err
 }
 
+// freeAddr is an address that a server may have again after each death: not one of those that the system hands to connections and
+// to whoever listens anywhere, for another process may be given it between a death and the next start.
 func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const low, high = 20_000, 32_768
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
 	}
-	return ln.Addr().String(), ln.Close()
+	return "", fmt.Errorf("no port from %d to %d is free", low, high)
 }
 
 // sink is a provider that takes everything and counts it by attempt.
@@ -466,8 +484,11 @@ type sink struct {
 	at   map[duly.ContactID]time.Time // when it came first
 	n    int
 	srv  *http.Server
+	open atomic.Int64 // connections
 
 	delay time.Duration // before a message is answered
+	hang  atomic.Bool   // it takes messages and answers none, until its caller gives up
+	told  func(id duly.AttemptID)
 }
 
 func newSink() *sink {
@@ -479,7 +500,14 @@ func (s *sink) listen() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
+	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second, ConnState: func(_ net.Conn, to http.ConnState) {
+		switch to {
+		case http.StateNew:
+			s.open.Add(1)
+		case http.StateClosed:
+			s.open.Add(-1)
+		}
+	}}
 	go s.srv.Serve(ln)
 	return "http://" + ln.Addr().String() + "/sms", nil
 }
@@ -489,7 +517,8 @@ func (s *sink) close() { s.srv.Close() }
 // ServeHTTP counts one message.
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
-	id, ok := duly.AttemptID(r.Header.Get("Duly-Attempt")).Contact()
+	attempt := duly.AttemptID(r.Header.Get("Duly-Attempt"))
+	id, ok := attempt.Contact()
 	if !ok {
 		http.Error(w, "no attempt id", http.StatusBadRequest)
 		return
@@ -501,7 +530,14 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.n++
 	s.mu.Unlock()
 	time.Sleep(s.delay)
+	if s.hang.Load() {
+		<-r.Context().Done()
+		return
+	}
 	w.WriteHeader(http.StatusAccepted)
+	if s.told != nil {
+		s.told(attempt)
+	}
 }
 
 func (s *sink) total() int {

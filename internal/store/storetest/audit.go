@@ -144,9 +144,12 @@ func testConcealed(_ *testing.T, w *world) {
 	if err := w.try([]int{6}, func(tx *store.Tx) error { _, err := tx.Conceal(ids[0], "x"); return err }); err == nil {
 		w.Error("concealed in a bucket that is not held")
 	}
+	renamed := *Borrower(ids[0])
+	renamed.Name, renamed.Version = "改名", renamed.Version+1
+	w.put(&renamed)
 	var erased store.Erased
 	w.update([]int{5}, func(tx *store.Tx) (err error) { erased, err = tx.EraseOpenings(ids[0]); return err })
-	w.same("erased", erased, store.Erased{Openings: 2, Attempts: 1})
+	w.same("erased", erased, store.Erased{Openings: 2, Attempts: 1, Past: 1})
 	if len(openings(ids[0])) != 0 || len(openings(ids[1])) != 2 {
 		w.Error("erasing took too little, or somebody else's")
 	}

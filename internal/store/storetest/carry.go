@@ -37,6 +37,11 @@ func (w *world) filled(bucket int) store.BucketSum {
 		facts[i] = &duly.OptOut{BorrowerID: ids[i%3], ID: duly.ConsentID(fmt.Sprintf("多%05d", i)), Key: "sms", At: Noon, Source: "agent", Version: 1}
 	}
 	w.put(facts...)
+	renamed := *Borrower(b)
+	renamed.Name, renamed.Version = "改名", renamed.Version+1
+	w.put(&renamed)
+	later := c
+	later.NotBefore = c.NotBefore.Add(time.Minute)
 	w.update([]int{bucket}, func(tx *store.Tx) error {
 		v := Reservation(b, "k")
 		_, err := tx.PutReceipts([]duly.Receipt{{Provider: "sandbox", Key: "r1", AttemptID: a.ID, Status: duly.ReceiptDelivered, At: Noon, ReceivedAt: Noon}})
@@ -45,8 +50,9 @@ func (w *world) filled(bucket int) store.BucketSum {
 		return errors.Join(err, tx.PutContacts([]duly.Contact{c}), tx.PutAttempts([]duly.Attempt{a}), tx.PutReservation(&v), tx.MarkDirty(ids),
 			tx.SetPlannedThrough(bucket, civil.On(2026, 3, 9)), tx.PutOutcomes(bucket, []store.Outcome{{ContactID: c.ID, Kind: "paid"}}),
 			tx.SetDuties(k, []duly.CaseDuty{{Rule: "R", Pack: "p"}}), tx.Reach(map[int]store.Reached{bucket: {Mark: store.Mark{Log: 7, Seq: 9}, Answer: "{}"}}), tx.KeepBack(ids[:1], civil.On(2026, 3, 9)),
-			conceal(tx, b))
+			conceal(tx, b), tx.PutRounds([]store.Round{{Bucket: bucket, Day: civil.On(2026, 3, 9), Asked: ids, Configuration: "k", Hash: "h"}}))
 	})
+	w.update([]int{bucket}, func(tx *store.Tx) error { return tx.MoveContacts([]store.Move{{Contact: later, From: c.State}}) })
 	if _, err := w.db.KeepSandbox(w.Context(), w.now, []store.SandboxMessage{{AttemptID: a.ID, Channel: duly.ChannelSMS, To: "+86", Text: "x", SentAt: Noon}},
 		[]store.SandboxReceipt{{AttemptID: a.ID, No: 1, Key: "s1", Status: duly.ReceiptRead, At: Noon, DueAt: Noon}}); err != nil {
 		w.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/store"
@@ -228,7 +230,13 @@ func testForgetLoans(_ *testing.T, w *world) {
 		Borrower(id), Loan(id, "L1"), Installment(id, "L1", 1, today), Installment(id, "L1", 2, today), Loan(id, "L2"), Installment(id, "L2", 1, today),
 		Installment(id, "L2", 2, today), revolving, Installment(id, "L3", 1, today), Payment(id, "L1", "P1", 100), Payment(id, "L2", "P2", 100),
 	}
+	older := []duly.Fact{Loan(id, "L1"), Installment(id, "L1", 1, today.Add(1)), Installment(id, "L2", 1, today.Add(1))}
+	older[0].(*duly.Loan).Product, older[0].(*duly.Loan).Version = "another", 0
+	older[1].(*duly.Installment).Version, older[2].(*duly.Installment).Version = 0, 0
+	w.put(Borrower(id), older[0], Loan(id, "L2"))
+	w.put(older[1:]...)
 	w.put(facts...)
+	w.same("what facts were", w.rows(bucket, "fact_past"), int64(3))
 	w.update([]int{bucket}, func(tx *store.Tx) error {
 		return tx.SetPaid([]duly.Installment{settle("L1", 1), settle("L1", 2), settle("L2", 1), settle("L3", 1)})
 	})
@@ -237,6 +245,7 @@ func testForgetLoans(_ *testing.T, w *world) {
 	}
 	w.removes("loans settled lately", bucket, 0, forget(Noon))
 	w.removes("loans", bucket, 1, forget(later))
+	w.same("what facts of the loan left were", w.rows(bucket, "fact_past"), int64(1))
 	p := w.person(id)
 	w.same("loans left", []duly.LoanID{p.Loans[0].ID, p.Loans[1].ID}, []duly.LoanID{"L2", "L3"})
 	w.view(func(tx *store.Tx) error {
@@ -270,6 +279,73 @@ func testForgetLoans(_ *testing.T, w *world) {
 		w.Fatal(err)
 	}
 	w.same("whose the loan was", other, map[duly.LoanID]duly.BorrowerID{"L1": id})
+}
+
+// rows counts what a bucket has in a table.
+func (w *world) rows(bucket int, table string) int64 {
+	w.Helper()
+	sum, err := w.db.SumBucket(w.Context(), bucket, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, t := range sum.Tables {
+		if t.Name == table {
+			return t.Rows
+		}
+	}
+	w.Fatalf("no table %s", table)
+	return 0
+}
+
+// What was known goes with the days that were planned from it; days after that can be decided again as before.
+func testForgetPast(_ *testing.T, w *world) {
+	const bucket = 25
+	id := InBucket(bucket, 1)[0]
+	c := Contact(id, "d-3", today.Add(2), 0)
+	name := func(n string, version int64) {
+		b := *Borrower(id)
+		b.Name, b.Version = n, version
+		w.put(&b)
+	}
+	move := func(minutes int) {
+		moved := c
+		moved.NotBefore = c.NotBefore.Add(time.Duration(minutes) * time.Minute)
+		w.update([]int{bucket}, func(tx *store.Tx) error { return tx.MoveContacts([]store.Move{{Contact: moved, From: c.State}}) })
+	}
+	var rounds []int64
+	round := func(day civil.Date) {
+		w.update([]int{bucket}, func(tx *store.Tx) error {
+			rounds = append(rounds, tx.Version(bucket))
+			return tx.PutRounds([]store.Round{{Bucket: bucket, Day: day, Hash: "h"}})
+		})
+	}
+	name("甲", 1)
+	w.putContacts(c)
+	round(today)
+	name("乙", 2)
+	move(1)
+	round(today.Add(1))
+	name("丙", 3)
+	move(2)
+	had := [3]int64{w.rows(bucket, "plan_round"), w.rows(bucket, "fact_past"), w.rows(bucket, "contact_past")}
+	w.same("before", had, [3]int64{2, 2, 2})
+	asOf := func() (snap *store.Snapshot) {
+		w.view(func(tx *store.Tx) (err error) { snap, err = tx.AsOf(bucket, rounds[1]-1, rounds[1]-1); return err })
+		return snap
+	}
+	was := asOf()
+	if err := w.try(nil, func(tx *store.Tx) error { return tx.ForgetPast(bucket, today) }); err == nil {
+		w.Error("in a bucket that is not held: got no error")
+	}
+	w.update([]int{bucket}, func(tx *store.Tx) error { return tx.ForgetPast(bucket, today) })
+	left := [3]int64{w.rows(bucket, "plan_round"), w.rows(bucket, "fact_past"), w.rows(bucket, "contact_past")}
+	w.same("after the first day went", left, [3]int64{1, 1, 1})
+	if d := cmp.Diff(was, asOf(), cmp.AllowUnexported(store.Snapshot{})); d != "" {
+		w.Errorf("what the second day was planned from (-want +got):\n%s", d)
+	}
+	w.update([]int{bucket}, func(tx *store.Tx) error { return tx.ForgetPast(bucket, laterDay) })
+	left = [3]int64{w.rows(bucket, "plan_round"), w.rows(bucket, "fact_past"), w.rows(bucket, "contact_past")}
+	w.same("after all went", left, [3]int64{})
 }
 
 func testKeepMarks(t *testing.T, w *world) {

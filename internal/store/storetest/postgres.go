@@ -51,6 +51,17 @@ var errNoPostgres = errors.New("neither DULY_TEST_POSTGRES nor initdb is there")
 // database makes a fresh database with the tables of a store and returns its address.
 func (p *postgres) database(t testing.TB, partitions int) string {
 	t.Helper()
+	return p.fresh(t, func(name string) error { return p.copyTemplate(name, partitions) })
+}
+
+// bare makes a fresh database without tables and returns its address.
+func (p *postgres) bare(t testing.TB) string {
+	t.Helper()
+	return p.fresh(t, func(name string) error { _, err := p.admin.Exec("CREATE DATABASE " + name); return err })
+}
+
+func (p *postgres) fresh(t testing.TB, create func(name string) error) string {
+	t.Helper()
 	p.once.Do(func() { p.err = p.start() })
 	if p.err != nil {
 		if errors.Is(p.err, errNoPostgres) && os.Getenv("DULY_TEST_POSTGRES_REQUIRED") != "1" {
@@ -59,7 +70,7 @@ func (p *postgres) database(t testing.TB, partitions int) string {
 		t.Fatalf("start Postgres: %v", p.err)
 	}
 	name := fmt.Sprintf("duly_test_%d_%d", os.Getpid(), p.count.Add(1))
-	if err := p.copyTemplate(name, partitions); err != nil {
+	if err := create(name); err != nil {
 		t.Fatalf("create database: %v", err)
 	}
 	t.Cleanup(func() {

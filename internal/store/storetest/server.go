@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -91,6 +92,34 @@ func (s *Server) Restart() error {
 	}
 	return fmt.Errorf("the server that was killed does not start again")
 }
+
+// Elsewhere starts a server that was killed again in another place, with the data that it left, as a fail-over to another machine
+// with the same disk does. Its address is another then: see [Server.Socket].
+func (s *Server) Elsewhere() error {
+	to, err := os.MkdirTemp("", "dulypg")
+	if err != nil {
+		return err
+	}
+	if _, err := unprivileged(to); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(s.p.dir, "data"), filepath.Join(to, "data")); err != nil {
+		return err
+	}
+	os.RemoveAll(s.p.dir)
+	s.p.dir = to
+	u := *s.p.base
+	u.RawQuery = url.Values{"host": {to}}.Encode()
+	s.p.base, s.dsn = &u, ""
+	if err := s.Restart(); err != nil {
+		return err
+	}
+	s.dsn = s.p.dsn("duly_cell")
+	return nil
+}
+
+// Socket is the path of the socket at which the server answers.
+func (s *Server) Socket() string { return filepath.Join(s.p.dir, ".s.PGSQL.5432") }
 
 // connect waits until the server answers.
 func (s *Server) connect(ctx context.Context) error {

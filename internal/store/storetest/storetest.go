@@ -24,6 +24,9 @@ import (
 // Partitioned is a Postgres store in partitions, beside the [Kinds].
 const Partitioned = "partitioned"
 
+// Bare is a Postgres database without the tables of a store.
+const Bare = "bare"
+
 // partitions are few, for the sake of time, and more than one, for the sake of the test.
 const partitions = 3
 
@@ -70,6 +73,8 @@ func DSN(t testing.TB, kind string) string {
 		return server.database(t, 0)
 	case Partitioned:
 		return server.database(t, partitions)
+	case Bare:
+		return server.bare(t)
 	}
 	t.Fatalf("no engine %q", kind)
 	return ""

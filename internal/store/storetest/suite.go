@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"what hangs on old contacts goes, and what is needed stays", testForgetContacts},
 		{"what else is old goes", testForgetOwners},
 		{"the facts of a settled loan go and do not come back", testForgetLoans},
+		{"what was known goes with the days that were planned from it", testForgetPast},
 		{"a bucket is gone through once in a while", testKeepMarks},
 		{"audit is sealed on commit", testAudit},
 		{"a failed update leaves nothing", testRollback},
