@@ -388,6 +388,9 @@ func (m *matrix) without(name string, back func() error) error {
 
 // rest sends what is left: as long as messages leave it is not done.
 func (m *matrix) rest() error {
+	if m.contacts <= restFew {
+		return m.serveUntilDone()
+	}
 	cmd, err := m.serve("")
 	if err != nil {
 		return err
@@ -405,8 +408,11 @@ func (m *matrix) rest() error {
 	return m.serveUntilDone()
 }
 
-// restQuiet is longer than any pause that a server makes.
-const restQuiet = 10 * time.Second
+// restQuiet is longer than any pause that a server makes. restFew leave within the limit of any wait.
+const (
+	restQuiet = 10 * time.Second
+	restFew   = 10_000
+)
 
 func (m *matrix) print() {
 	w := tabwriter.NewWriter(m.o.out, 0, 0, 2, ' ', 0)
