@@ -129,6 +129,16 @@ func TestForget(t *testing.T) {
 		}
 
 		now := w.at(500, "12:00")
+		planned := func() int {
+			d, err := engine.Decided(t.Context(), w.db, w.e.Today(w.at(0, "12:00")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.Rounds
+		}
+		if planned() == 0 {
+			t.Error("no rounds of the first day are on record")
+		}
 		dry, err := w.e.ForgetAll(t.Context(), now, true)
 		if err != nil {
 			t.Fatal(err)
@@ -144,6 +154,9 @@ func TestForget(t *testing.T) {
 		}
 		if d := cmp.Diff(dry.Rows, wet.Rows); d != "" {
 			t.Errorf("what a dry run counts is not what goes (-dry +wet):\n%s", d)
+		}
+		if n := planned(); n != 0 {
+			t.Errorf("%d rounds of the first day are left, whose contacts are gone", n)
 		}
 		if again, err := w.e.ForgetAll(t.Context(), now, false); err != nil || len(again.Rows) != 0 {
 			t.Errorf("again: got %+v, %v; want nothing removed", again, err)
