@@ -88,7 +88,7 @@ func (r *Replayer) Day(ctx context.Context, day civil.Date) (Replayed, error) {
 }
 
 func unplanned(day civil.Date) error {
-	return duly.Errorf(duly.NotFound, "nothing is on record of what was planned on %s from", day).
+	return duly.Errorf(duly.NotFound, "nothing is on record of how %s was planned", day).
 		WithHint("it was not planned, or by an older version of Duly, or the term of contacts is over (`duly retention show`), or its people are in another cell")
 }
 
