@@ -124,7 +124,7 @@ func (j *dulyJob) site(ctx context.Context, dsn string, i, cells int) error {
 	cfg.Store, cfg.Workers, cfg.Node.Lease = dsn, j.r.Workers/cells, nodeLease
 	cfg.Carriers = map[string]app.CarrierConfig{"sink": {
 		Channels: []duly.Channel{duly.ChannelSMS, duly.ChannelPush, duly.ChannelRobot, duly.ChannelEmail},
-		Webhook: &webhook.Config{URL: j.sink.url + "/", Connections: cfg.Workers, Timeout: sendTimeout,
+		Kind:     "webhook", Settings: &webhook.Config{URL: j.sink.url + "/", Connections: cfg.Workers, Timeout: sendTimeout,
 			Secrets: []channel.Secret{channel.NewSecret("bench-secret-of-at-least-32-bytes!")}},
 	}}
 	o := app.Options{Create: true, Clock: j.clock}

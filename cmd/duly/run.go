@@ -309,7 +309,7 @@ func (c *command) onlySandboxes(why string) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Carriers)) {
-		if cfg.Carriers[name].Sandbox == nil {
+		if !cfg.Carriers[name].Sandbox() {
 			return duly.Errorf(duly.Refused, "%s; carrier %s is real", why, name).WithHint("configure only sandbox carriers for it")
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,9 +14,6 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
-	"github.com/dulyhq/duly/internal/channel/sandbox"
-	"github.com/dulyhq/duly/internal/channel/smtp"
-	"github.com/dulyhq/duly/internal/channel/webhook"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/message"
@@ -262,81 +258,4 @@ func LoadTemplates(dir string) (*message.Set, error) {
 		fsys = os.DirFS(dir)
 	}
 	return message.LoadFS(fsys)
-}
-
-// carriers makes the configured carriers. This is the one table of them: a new kind is one case here and one key in
-// CarrierConfig.
-func (a *App) carriers() (map[duly.Channel]channel.Sender, error) {
-	out := map[duly.Channel]channel.Sender{}
-	for _, name := range slices.Sorted(maps.Keys(a.Config.Carriers)) {
-		k := a.Config.Carriers[name]
-		s, err := a.carrier(name, k)
-		if err != nil {
-			return nil, err
-		}
-		if in, ok := s.(channel.Inbound); ok {
-			a.Inbound[name] = in
-		}
-		if closer, ok := s.(io.Closer); ok {
-			a.closers = append(a.closers, closer)
-		}
-		channels, err := a.serves(name, k, s.Caps())
-		if err != nil {
-			return nil, err
-		}
-		for _, ch := range channels {
-			if other := out[ch]; other != nil {
-				return nil, duly.Errorf(duly.Invalid, "carriers %s and %s both serve channel %s", other.Name(), name, ch).
-					At(duly.Place{Field: "carriers." + name + ".channels"})
-			}
-			out[ch] = s
-		}
-	}
-	return out, nil
-}
-
-// serves returns the channels that a carrier is given, after checking that it can carry them and that a try still under
-// way can never be taken for a lost one.
-func (a *App) serves(name string, k CarrierConfig, caps channel.Caps) ([]duly.Channel, error) {
-	if lease := time.Duration(a.Config.Lease); caps.Timeout >= lease {
-		return nil, duly.Errorf(duly.Invalid, "the lease of %s is not longer than this carrier's time-out of %s", lease, caps.Timeout).
-			At(duly.Place{Field: "carriers." + name}).WithHint("raise lease, or lower the carrier's timeout")
-	}
-	if len(k.Channels) == 0 {
-		return caps.Channels, nil
-	}
-	for _, ch := range k.Channels {
-		if !slices.Contains(caps.Channels, ch) {
-			return nil, duly.Errorf(duly.Invalid, "this carrier cannot serve channel %s", ch).
-				At(duly.Place{Field: "carriers." + name + ".channels"}).WithHint("it can serve: %s", joinChannels(caps.Channels))
-		}
-	}
-	return k.Channels, nil
-}
-
-func joinChannels(channels []duly.Channel) string {
-	out := make([]string, len(channels))
-	for i, ch := range channels {
-		out[i] = string(ch)
-	}
-	return strings.Join(out, ", ")
-}
-
-func (a *App) carrier(name string, k CarrierConfig) (channel.Sender, error) {
-	switch {
-	case k.Sandbox != nil:
-		return sandbox.New(name, *k.Sandbox, outbox{a.DB, name})
-	case k.SMTP != nil:
-		return smtp.New(name, *k.SMTP)
-	case k.Webhook != nil:
-		w := *k.Webhook
-		if len(w.Serves) == 0 {
-			w.Serves = k.Channels
-		}
-		if !a.clock().IsZero() { // time that stands still signs with the step's
-			w.Clock = a.clock
-		}
-		return webhook.New(name, w)
-	}
-	return nil, duly.Errorf(duly.Invalid, "no kind of carrier is given").At(duly.Place{Field: "carriers." + name})
 }

@@ -62,9 +62,9 @@ func TestCloseTwice(t *testing.T) {
 	t.Parallel()
 	c := config(t)
 	c.Carriers = map[string]app.CarrierConfig{
-		"rest": {Channels: []duly.Channel{duly.ChannelPush, duly.ChannelRobot, duly.ChannelIM, duly.ChannelInApp}, Sandbox: &sandbox.Behaviour{}},
-		"mail": {SMTP: &smtp.Config{Host: "mail.lender.example", From: "a@lender.example"}},
-		"sms":  {Webhook: &webhook.Config{URL: "https://sms.lender.example", Secrets: []channel.Secret{secret}}},
+		"rest": {Channels: []duly.Channel{duly.ChannelPush, duly.ChannelRobot, duly.ChannelIM, duly.ChannelInApp}, Kind: "sandbox", Settings: &sandbox.Behaviour{}},
+		"mail": {Kind: "smtp", Settings: &smtp.Config{Host: "mail.lender.example", From: "a@lender.example"}},
+		"sms":  {Kind: "webhook", Settings: &webhook.Config{URL: "https://sms.lender.example", Secrets: []channel.Secret{secret}}},
 	}
 	a, err := app.New(t.Context(), c, app.Options{Create: true})
 	if err != nil {
@@ -93,22 +93,22 @@ func TestNewRefuses(t *testing.T) {
 		say    string
 	}{
 		{"a channel without a carrier", func(c *app.Config) {
-			c.Carriers = map[string]app.CarrierConfig{"a": {Channels: []duly.Channel{duly.ChannelSMS}, Sandbox: &sandbox.Behaviour{}}}
+			c.Carriers = map[string]app.CarrierConfig{"a": {Channels: []duly.Channel{duly.ChannelSMS}, Kind: "sandbox", Settings: &sandbox.Behaviour{}}}
 		}, duly.Invalid, "steps.", "no carrier is configured for channel"},
 		{"two carriers for a channel", func(c *app.Config) {
-			c.Carriers = map[string]app.CarrierConfig{"a": {Sandbox: &sandbox.Behaviour{}}, "b": {Webhook: hook(0)}}
+			c.Carriers = map[string]app.CarrierConfig{"a": {Kind: "sandbox", Settings: &sandbox.Behaviour{}}, "b": {Kind: "webhook", Settings: hook(0)}}
 		}, duly.Invalid, "carriers.b.channels", "a and b both serve channel sms"},
 		{"a channel that the carrier cannot serve", func(c *app.Config) {
-			c.Carriers["a"] = app.CarrierConfig{Channels: []duly.Channel{duly.ChannelSMS}, SMTP: &smtp.Config{Host: "h", From: "a@lender.example"}}
+			c.Carriers["a"] = app.CarrierConfig{Channels: []duly.Channel{duly.ChannelSMS}, Kind: "smtp", Settings: &smtp.Config{Host: "h", From: "a@lender.example"}}
 		}, duly.Invalid, "carriers.a.channels", "cannot serve channel sms"},
 		{"channels beyond serves", func(c *app.Config) {
-			c.Carriers["a"] = app.CarrierConfig{Channels: []duly.Channel{duly.ChannelSMS}, Webhook: hook(0, duly.ChannelPush)}
+			c.Carriers["a"] = app.CarrierConfig{Channels: []duly.Channel{duly.ChannelSMS}, Kind: "webhook", Settings: hook(0, duly.ChannelPush)}
 		}, duly.Invalid, "carriers.a.channels", "cannot serve channel sms"},
 		{"a lease shorter than a time-out", func(c *app.Config) {
-			c.Carriers = map[string]app.CarrierConfig{"a": {Webhook: hook(3 * time.Minute)}}
+			c.Carriers = map[string]app.CarrierConfig{"a": {Kind: "webhook", Settings: hook(3 * time.Minute)}}
 		}, duly.Invalid, "carriers.a", "lease"},
 		{"a behaviour without sense", func(c *app.Config) {
-			c.Carriers["sandbox"] = app.CarrierConfig{Sandbox: &sandbox.Behaviour{Temporary: 1001}}
+			c.Carriers["sandbox"] = app.CarrierConfig{Kind: "sandbox", Settings: &sandbox.Behaviour{Temporary: 1001}}
 		}, duly.Invalid, "carriers.sandbox.sandbox.temporary", ""},
 		{"a strategy that is not shipped", func(c *app.Config) { c.Strategies = []string{"none"} }, duly.NotFound, "", "none"},
 		{"no strategy", func(c *app.Config) { c.Strategies = nil }, duly.Usage, "", "no strategy"},
@@ -234,7 +234,7 @@ func TestServeDrains(t *testing.T) {
 	c := config(t)
 	c.Lender.Timezone, c.Strategies, c.Packs = noon(now), []string{write(t, today)}, []string{"policy-default"}
 	c.Tick = app.Duration(time.Hour) // only what is posted wakes the engine
-	c.Carriers = map[string]app.CarrierConfig{"gate": {Webhook: &webhook.Config{URL: sink.URL, Secrets: []channel.Secret{secret}}}}
+	c.Carriers = map[string]app.CarrierConfig{"gate": {Kind: "webhook", Settings: &webhook.Config{URL: sink.URL, Secrets: []channel.Secret{secret}}}}
 	a, err := app.New(t.Context(), c, app.Options{Create: true})
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func newLost(t *testing.T, dsn string) *lost {
 	srv := httptest.NewServer(l.sink)
 	t.Cleanup(srv.Close)
 	l.cfg.Store, l.cfg.Node.Lease = dsn, app.Duration(time.Minute)
-	l.cfg.Carriers = map[string]app.CarrierConfig{"out": {Webhook: &webhook.Config{
+	l.cfg.Carriers = map[string]app.CarrierConfig{"out": {Kind: "webhook", Settings: &webhook.Config{
 		URL: srv.URL, Secrets: []channel.Secret{channel.NewSecret("a-secret-of-32-bytes-for-this-test")}, Serves: []duly.Channel{duly.ChannelSMS, duly.ChannelPush, duly.ChannelEmail, duly.ChannelRobot, duly.ChannelInApp, duly.ChannelIM},
 	}}}
 	loc, err := time.LoadLocation(l.cfg.Lender.Timezone)

@@ -23,8 +23,6 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
-	"github.com/dulyhq/duly/internal/channel/smtp"
-	"github.com/dulyhq/duly/internal/channel/webhook"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/rule"
 )
@@ -76,14 +74,6 @@ type SenderConfig struct {
 	Number    string            `yaml:"number"`    // the number or header that borrowers see
 	Hidden    bool              `yaml:"hidden"`    // the number is withheld
 	Templates map[string]string `yaml:"templates"` // registrations with the carrier, by name of the template
-}
-
-// CarrierConfig is one carrier: the channels it serves, and exactly one of the kinds.
-type CarrierConfig struct {
-	Channels []duly.Channel     `yaml:"channels"`
-	Sandbox  *sandbox.Behaviour `yaml:"sandbox"`
-	SMTP     *smtp.Config       `yaml:"smtp"`
-	Webhook  *webhook.Config    `yaml:"webhook"`
 }
 
 // Duration is a time.Duration written as Go writes it: 90s, 15m, 26h.
@@ -147,7 +137,7 @@ func Default() Config {
 		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
 		Audit:    AuditConfig{Every: Duration(time.Minute)},
 		Stream:   StreamConfig{Name: "duly", Parts: 64, Replicas: 3},
-		Carriers: map[string]CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{}}},
+		Carriers: map[string]CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &sandbox.Behaviour{}}},
 	}
 }
 
@@ -334,8 +324,8 @@ func (c *Config) check(path string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Carriers)) {
 		k := c.Carriers[name]
-		if n := k.kinds(); n != 1 {
-			bad("carriers."+name, "needs exactly one of sandbox, smtp, webhook; it has %d", n)
+		if k.Kind == "" {
+			bad("carriers."+name, "needs exactly one of %s; it has %d", kindNames(), k.found)
 		}
 		for _, ch := range k.Channels {
 			if !ch.Known() {
@@ -344,16 +334,6 @@ func (c *Config) check(path string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (k CarrierConfig) kinds() int {
-	n := 0
-	for _, set := range []bool{k.Sandbox != nil, k.SMTP != nil, k.Webhook != nil} {
-		if set {
-			n++
-		}
-	}
-	return n
 }
 
 func loopback(addr string) bool {

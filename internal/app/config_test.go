@@ -12,6 +12,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
+	"github.com/dulyhq/duly/internal/channel/smtp"
 )
 
 // write makes a configuration file and returns its path.
@@ -120,7 +121,7 @@ func TestConfigFile(t *testing.T) {
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
-		if diff := cmp.Diff(app.Default(), c, cmp.AllowUnexported()); diff != "" {
+		if diff := cmp.Diff(app.Default(), c, cmp.AllowUnexported(app.CarrierConfig{})); diff != "" {
 			t.Errorf("%q is not the default (-want +got):\n%s", text, diff)
 		}
 	}
@@ -134,7 +135,7 @@ func TestConfigOverDefault(t *testing.T) {
 	}
 	want := app.Default()
 	want.Strategies, want.Lender.Name, want.Tick = []string{"own.yaml"}, "某某消金", app.Duration(2*time.Second)
-	if diff := cmp.Diff(want, c); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(app.CarrierConfig{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// A file that names carriers names all of them, however it is written.
@@ -175,7 +176,7 @@ carriers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, n := c.Carriers["mail2"].SMTP, c.Carriers["mail"].SMTP
+	m, n := c.Carriers["mail2"].Settings.(*smtp.Config), c.Carriers["mail"].Settings.(*smtp.Config)
 	got := []string{c.Store, c.APIToken, m.Username, m.Password.Reveal(), n.CertAuthority, n.ReplyTo, string(n.Auth)}
 	if diff := cmp.Diff([]string{"postgres://duly@db.internal/db", odd, "$user", odd, "BEGIN db.internal\nEND\n", "db.internal", "db.internal"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

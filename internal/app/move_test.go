@@ -27,7 +27,7 @@ func celled(t *testing.T) app.Config {
 	dir := t.TempDir()
 	c := app.Default()
 	c.Listen, c.Tick, c.Node.Lease = "127.0.0.1:0", app.Duration(50*time.Millisecond), app.Duration(2*time.Second)
-	c.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{Seed: 1}}}
+	c.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &sandbox.Behaviour{Seed: 1}}}
 	c.Stream.Parts, c.Stream.Embedded = 16, filepath.Join(dir, "log")
 	at := func(name string) string { return filepath.Join(dir, name+".db") + store.Hasty }
 	c.Cells = []app.CellConfig{{Name: "a", Store: at("a"), Parts: []int{0, 7}}, {Name: "b", Store: at("b"), Parts: []int{8, 15}}, {Name: "c", Store: at("c")}}

@@ -264,7 +264,7 @@ func outageConfig(t *testing.T, now time.Time, dsn string, sink *tally) app.Conf
 	c.Store = dsn
 	c.Lender.Timezone, c.Strategies, c.Packs = noon(now), []string{write(t, today)}, []string{"policy-default"}
 	c.Tick, c.Workers, c.Node.Lease = app.Duration(30*time.Millisecond), 4, app.Duration(time.Second)
-	c.Carriers = map[string]app.CarrierConfig{"gate": {Webhook: &webhook.Config{URL: sink.srv.URL, Secrets: []channel.Secret{secret}}}}
+	c.Carriers = map[string]app.CarrierConfig{"gate": {Kind: "webhook", Settings: &webhook.Config{URL: sink.srv.URL, Secrets: []channel.Secret{secret}}}}
 	return c
 }
 

@@ -15,6 +15,7 @@ package channel
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -44,9 +45,60 @@ type Querier interface {
 }
 
 // Inbound is a Sender that is called back: it proves that a callback is the carrier's own, and only then reads it. The
-// error is a *duly.Error, fit to be the answer.
+// error is a *duly.Error, fit to be the answer. A call by GET is a carrier that asks whether we are who it is to call.
 type Inbound interface {
-	Receipts(r *http.Request, body []byte) ([]duly.Receipt, error)
+	Hear(r *http.Request, body []byte) (Heard, error)
+}
+
+// Listener is a Sender that keeps a connection on which its carrier speaks. Listen runs until ctx ends, connecting anew as
+// need be. What it hears it gives to take, and tells the carrier that it has it only once take returned nil: what take
+// returned nil for is kept.
+type Listener interface {
+	Listen(ctx context.Context, take func(context.Context, Heard) error) error
+}
+
+// Heard is what a carrier told of its own accord.
+type Heard struct {
+	Receipts []duly.Receipt // what became of attempts
+	Replies  []Reply        // what people wrote or said to us
+	Points   []PointNews    // what the carrier knows of addresses
+	Answer   *Answer        // what the carrier wants to be told in return; nil: that it was kept
+}
+
+// Reply is what somebody wrote or said to one of our numbers. Who it is the engine works out: by the attempt that it answers,
+// else by the address it came from.
+type Reply struct {
+	Key       string // the carrier's own id of it: the same one is the same reply
+	Channel   duly.Channel
+	AttemptID duly.AttemptID // what it answers; "" is not known
+	From      string         // the address it came from, personal; "" is not known
+	Text      string         // personal
+	At        time.Time
+}
+
+// PointNews is what a carrier knows of an address, besides what receipts say of attempts to it.
+type PointNews struct {
+	Key       string         // the carrier's own id of the event
+	AttemptID duly.AttemptID // through which it was learnt; "" is not known
+	Kind      duly.PointKind
+	Value     string          // the address, personal; "" is that of the attempt
+	State     duly.PointState // what it is from now on; "" leaves it
+	OptedOut  duly.Channel    // the channel on which its owner refused; "" for none
+	At        time.Time
+}
+
+// Answer is the answer to a callback that a carrier asks for.
+type Answer struct {
+	Status int    // 0: 200
+	Type   string // the media type
+	Body   []byte
+}
+
+// Host is what an adapter is given besides its settings.
+type Host struct {
+	Clock    func() time.Time // nil where time stands still: then messages are signed as of their own Now, and callbacks not taken
+	Channels []duly.Channel   // those that the operator gave the carrier; none: all that it can serve
+	Log      *slog.Logger
 }
 
 // Message is one message on its way out. To, Subject and Text are personal: they are never logged.
@@ -57,10 +109,14 @@ type Message struct {
 	To         string
 	Subject    string // "" where the channel has none
 	Text       string
-	Language   string    // BCP 47
-	Segments   int       // billed parts, as counted when the text was made
-	ExpiresAt  time.Time // after which the words are no longer true
-	Now        time.Time // when it is sent
+	Language   string            // BCP 47
+	Segments   int               // billed parts, as counted when the text was made
+	ExpiresAt  time.Time         // after which the words are no longer true
+	Now        time.Time         // when it is sent
+	Items      []duly.Item       // what it is about
+	Tone       duly.Tone         // how firm the words are
+	Template   string            // the name of the template that the words were made from
+	Variables  map[string]string // what the template speaks of, by the names that `duly strategy variables` lists; only where Caps.Variables says so
 }
 
 // Accepted is a carrier's word that it took a message.
@@ -76,5 +132,6 @@ type Caps struct {
 	Idempotent bool           // the same attempt handed over twice reaches the borrower once
 	Receipts   bool           // tells later what became of a message
 	Query      bool           // can be asked what became of an attempt, see Querier
+	Variables  bool           // sends a template of its own by Message.Template, filled with Message.Variables
 	Timeout    time.Duration  // how long one Send may take
 }

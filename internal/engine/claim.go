@@ -24,6 +24,7 @@ type job struct {
 	to        string
 	subject   string
 	language  string
+	variables map[string]string // of the template, for carriers that fill one of their own
 	carrier   channel.Sender
 	claimedAt time.Time // by the engine's clock, for the recheck of a claim that waited
 	epoch     int64     // of the bucket's lease under which it was claimed
@@ -329,7 +330,7 @@ func openItems(items []duly.Item, p *duly.Person) []duly.Item {
 
 // ask renders the words and asks the gate with authority.
 func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier channel.Sender, point *duly.ContactPoint) error {
-	words, err := c.e.words(contact, p, c.now)
+	words, variables, err := c.e.words(contact, p, carrier.Caps().Variables, c.now)
 	if err != nil {
 		if e, ok := errors.AsType[*duly.Error](err); ok {
 			contact.Decision = unfitWords("words_refused", e.Message)
@@ -351,7 +352,7 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 			c.end(contact, duly.Blocked, "debit_in_flight")
 			return nil
 		}
-		c.take(contact, p, carrier, point, words)
+		c.take(contact, p, carrier, point, words, variables)
 	case duly.Defer:
 		if contact.Decision.NotBefore.Before(contact.ExpiresAt) {
 			c.postpone(contact, contact.Decision.NotBefore, contact.Decision.Code())
@@ -365,7 +366,7 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 }
 
 // take claims the contact: the attempt that is about to be made, with the proof of what was known.
-func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Sender, point *duly.ContactPoint, words message.Words) {
+func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Sender, point *duly.ContactPoint, words message.Words, variables map[string]string) {
 	contact.Attempts++
 	contact.State, contact.Reason = duly.Claimed, ""
 	if contact.SentAt.IsZero() {
@@ -385,7 +386,7 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 		c.seals = map[duly.ContactID]string{}
 	}
 	c.seals[contact.ID] = certify(&a, &contact.Decision, c.entry)
-	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
+	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, variables: variables, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
 	if c.e.cfg.Clock != nil {
 		j.claimedAt = c.e.cfg.Clock()
 	}
@@ -427,8 +428,8 @@ func moveDetail(moves []store.Move) [][3]string {
 	return out
 }
 
-// words renders the contact from the facts of this moment.
-func (e *Engine) words(c *duly.Contact, p *duly.Person, now time.Time) (message.Words, error) {
+// words renders the contact from the facts of this moment; where a carrier asks for them, with the variables by name.
+func (e *Engine) words(c *duly.Contact, p *duly.Person, named bool, now time.Time) (message.Words, map[string]string, error) {
 	v := &message.Values{
 		Name: p.Borrower.Name, Lender: e.cfg.Lender, ServicePhone: e.cfg.ServicePhone, Code: checkCode(c.ID),
 		Items: c.Items, Today: e.Today(now), Contracts: make(map[duly.LoanID]string, len(c.Items)),
@@ -442,7 +443,12 @@ func (e *Engine) words(c *duly.Contact, p *duly.Person, now time.Time) (message.
 		}
 	}
 	v.DebitReason = failedDebit(p, c)
-	return e.messages.Render(c.Template, p.Borrower.Language, c.Channel, v)
+	w, err := e.messages.Render(c.Template, p.Borrower.Language, c.Channel, v)
+	if err != nil || !named {
+		return w, nil, err
+	}
+	variables, err := e.messages.Variables(c.Template, p.Borrower.Language, c.Channel, v)
+	return w, variables, err
 }
 
 // checkCode is the short code by which a borrower can ask whether a message is really the lender's.

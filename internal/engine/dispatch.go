@@ -360,6 +360,7 @@ func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
 	acc, err := j.carrier.Send(ctx, channel.Message{
 		AttemptID: j.attempt.ID, BorrowerID: j.contact.BorrowerID, Channel: j.contact.Channel, To: j.to, Subject: j.subject,
 		Text: j.attempt.Text, Language: j.language, Segments: j.attempt.Segments, ExpiresAt: j.contact.ExpiresAt, Now: now,
+		Items: j.contact.Items, Tone: j.contact.Tone, Template: j.contact.Template, Variables: j.variables,
 	})
 	fault.At(fault.PostAfter)
 	if err == nil {

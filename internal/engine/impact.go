@@ -240,7 +240,7 @@ func (e *Engine) foresendOne(p *duly.Person, c *duly.Contact, at time.Time) erro
 		c.State, c.Reason = duly.Cancelled, duly.CancelExpired
 		return nil
 	}
-	words, err := e.words(c, p, at)
+	words, _, err := e.words(c, p, false, at)
 	if err != nil {
 		if duly.CodeOf(err) == duly.Internal {
 			return err

@@ -60,6 +60,38 @@ func (s *Set) Render(name, language string, ch duly.Channel, v *Values) (Words, 
 	return t.render(f, v)
 }
 
+// Variables returns what a template's words for a channel speak of, by name, as it would be written: for carriers that keep
+// the words themselves. It refuses as Render does.
+func (s *Set) Variables(name, language string, ch duly.Channel, v *Values) (map[string]string, error) {
+	f, ok := formOf(ch)
+	if !ok {
+		return nil, duly.Errorf(duly.Invalid, "unknown channel %q", string(ch))
+	}
+	t := s.find(name, language, f)
+	if t == nil {
+		return nil, duly.Errorf(duly.NotFound, "there is no template %q with words for channel %s", name, ch).
+			WithHint("`duly template check` lists what there is")
+	}
+	fill, out := filler{t: t, form: f, l: t.locale, v: v, signed: f == formSMS && t.locale.signed}, map[string]string{}
+	for _, p := range []*phrase{t.texts[f].heading, t.texts[f].body} {
+		if p == nil {
+			continue
+		}
+		for _, index := range p.variables {
+			row := &variables[index]
+			fill.b = nil
+			if problem := row.write(&fill); problem != "" {
+				fill.amiss(row.Name, problem, row.help)
+			}
+			out[row.Name] = string(fill.b)
+		}
+	}
+	if len(fill.problems) > 0 {
+		return nil, fill.refusal()
+	}
+	return out, nil
+}
+
 func (t *template) render(f form, v *Values) (Words, error) {
 	w := Words{Template: t.name, Language: t.locale.tag, Hash: t.hash}
 	fill := filler{t: t, form: f, l: t.locale, v: v, signed: f == formSMS && t.locale.signed}

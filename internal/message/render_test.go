@@ -411,3 +411,32 @@ func BenchmarkRender(b *testing.B) {
 		}
 	}
 }
+
+// What a template speaks of is, value by value, what stands in its words.
+func TestVariablesAreInTheWords(t *testing.T) {
+	t.Parallel()
+	s, n := shipped(t), 0
+	for _, name := range s.Names() {
+		for _, language := range s.Languages() {
+			for _, ch := range channels {
+				v := sample(language, offsets[name], true)
+				w, err := s.Render(name, language, ch, v)
+				if err != nil {
+					t.Fatalf("%s %s %s: %v", name, language, ch, err)
+				}
+				got, err := s.Variables(name, language, ch, v)
+				if err != nil {
+					t.Fatalf("%s %s %s: %v", name, language, ch, err)
+				}
+				for variable, value := range got {
+					if n++; value == "" || !strings.Contains(w.Subject+w.Text, value) {
+						t.Errorf("%s %s %s: %s is %q, which its words do not say", name, language, ch, variable, value)
+					}
+				}
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("looked at %d values only", n)
+	}
+}

@@ -37,7 +37,7 @@ func (m *month) live(t *testing.T, dsn string) {
 	m.cfg.Store, m.cfg.Node.Lease = dsn, app.Duration(time.Minute)
 	b := rough
 	b.Seed = 11
-	m.cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &b}}
+	m.cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &b}}
 	m.cfg.Strategies = []string{m.strategy(t, func(s []byte) []byte { return s })}
 	loc, err := time.LoadLocation(m.cfg.Lender.Timezone)
 	if err != nil {

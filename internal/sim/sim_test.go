@@ -36,7 +36,7 @@ func run(t *testing.T, dsn string, seed uint64, borrowers, days int) sim.Summary
 	cfg.Node.Lease = app.Duration(time.Minute) // a busy machine must not cost the lease
 	b := rough
 	b.Seed = seed
-	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &b}}
+	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &b}}
 	a, err := app.New(ctx, cfg, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {
 		t.Fatal(err)

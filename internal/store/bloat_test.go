@@ -49,7 +49,7 @@ func (v *bloat) measure(t *testing.T) {
 	cfg := app.Default()
 	cfg.Store = storetest.DSN(t, "postgres")
 	cfg.Lender.Kind = "bank"
-	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{Seed: 5, Temporary: 60, DelayMin: time.Second, DelayMax: time.Hour}}}
+	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &sandbox.Behaviour{Seed: 5, Temporary: 60, DelayMin: time.Second, DelayMax: time.Hour}}}
 	if v.keep {
 		month := app.Term(rule.Term{Days: 38})
 		cfg.Keep = map[engine.Record]app.Term{engine.RecordWords: month, engine.RecordContacts: month, engine.RecordSandbox: month}

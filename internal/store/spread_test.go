@@ -151,7 +151,7 @@ func lives(t *testing.T, dsn string, note func(int, string, []any)) sim.Summary 
 	ctx, start, days := t.Context(), civil.On(2026, 3, 2), 6
 	cfg := app.Default()
 	cfg.Store = dsn
-	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &sandbox.Behaviour{Seed: 5, Temporary: 60, BadAddress: 20, UnknownDelivered: 30,
+	cfg.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &sandbox.Behaviour{Seed: 5, Temporary: 60, BadAddress: 20, UnknownDelivered: 30,
 		Undelivered: 40, Duplicate: 100, DelayMin: time.Second, DelayMax: time.Hour}}}
 	a, err := app.New(ctx, cfg, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {

@@ -36,7 +36,7 @@ func mover(from, to stream.Cell, parts int) *stream.Mover {
 func lived(t *testing.T, dsn string) (*store.DB, int) {
 	t.Helper()
 	c := app.Default()
-	c.Store, c.Carriers = dsn, map[string]app.CarrierConfig{"sandbox": {Sandbox: &rough}}
+	c.Store, c.Carriers = dsn, map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &rough}}
 	a, err := app.New(t.Context(), c, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {
 		t.Fatal(err)
@@ -469,7 +469,7 @@ func beating(t *testing.T, shares ...engine.Share) (apps []*app.App) {
 	t.Helper()
 	for _, share := range shares {
 		c := app.Default()
-		c.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &rough}}
+		c.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &rough}}
 		c.Store, c.Share = storetest.DSN(t, "sqlite")+store.Hasty, share
 		a, err := app.New(t.Context(), c, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
 		if err != nil {

@@ -54,7 +54,7 @@ func cells(t *testing.T, clock func() time.Time, shares ...engine.Share) []*app.
 func instance(t *testing.T, dsn string, share engine.Share, clock func() time.Time) *app.App {
 	t.Helper()
 	c := app.Default()
-	c.Carriers = map[string]app.CarrierConfig{"sandbox": {Sandbox: &rough}}
+	c.Carriers = map[string]app.CarrierConfig{"sandbox": {Kind: "sandbox", Settings: &rough}}
 	c.Node.Lease = app.Duration(time.Minute) // a busy machine must not cost the lease
 	c.Store = dsn
 	var err error

@@ -178,7 +178,7 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			c := good
 			spoil(&c)
-			_, err := smtp.New("mail", c)
+			_, err := smtp.New("mail", c, channel.Host{})
 			e, ok := errors.AsType[*duly.Error](err)
 			if want := "carriers.mail.smtp." + strings.TrimSpace(field); !ok || e.Place.Field != want || e.Hint == "" || e.Code != duly.Invalid {
 				t.Errorf("got %v, want an invalid %s with a hint", err, want)

@@ -30,7 +30,7 @@ type Sender struct {
 var _ channel.Sender = (*Sender)(nil)
 
 // New makes a sender of a name. It does not connect yet.
-func New(name string, c Config) (*Sender, error) {
+func New(name string, c Config, _ channel.Host) (*Sender, error) {
 	if err := c.Check("carriers." + name + ".smtp"); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func config(addr *net.TCPAddr) smtp.Config {
 
 func newSender(t *testing.T, c smtp.Config) *smtp.Sender {
 	t.Helper()
-	s, err := smtp.New("mail", c)
+	s, err := smtp.New("mail", c, channel.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}

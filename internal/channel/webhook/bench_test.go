@@ -21,7 +21,7 @@ func BenchmarkSend(b *testing.B) {
 		_, _ = io.WriteString(w, `{"id":"p-1"}`)
 	}))
 	defer sink.Close()
-	s, err := webhook.New("sms", webhook.Config{URL: sink.URL, Secrets: []channel.Secret{secret()}, Timeout: time.Minute})
+	s, err := webhook.New("sms", webhook.Config{URL: sink.URL, Secrets: []channel.Secret{secret()}, Timeout: time.Minute}, channel.Host{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,8 +47,7 @@ func BenchmarkSend(b *testing.B) {
 func BenchmarkReceipts(b *testing.B) {
 	s, err := webhook.New("sms", webhook.Config{
 		URL: "https://sms.lender.example", Secrets: []channel.Secret{secret()}, CallbackSecrets: []channel.Secret{callbackSecret()},
-		Clock: func() time.Time { return callbackAt },
-	})
+	}, channel.Host{Clock: func() time.Time { return callbackAt }})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -56,7 +55,7 @@ func BenchmarkReceipts(b *testing.B) {
 	r := call(body, callbackSecret(), callbackAt)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Receipts(r, []byte(body)); err != nil {
+		if _, err := s.Hear(r, []byte(body)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -16,15 +16,11 @@ type Config struct {
 	Plaintext       bool             `yaml:"plaintext"`        // allows http elsewhere: borrowers' numbers cross the network in clear
 	Secrets         []channel.Secret `yaml:"secrets"`          // one, or two while one replaces the other: every message is signed with all
 	CallbackSecrets []channel.Secret `yaml:"callback_secrets"` // a receipt signed with any is taken; none takes no receipts
-	Serves          []duly.Channel   `yaml:"serves"`           // the channels it can carry; sms where it is not given
+	Serves          []duly.Channel   `yaml:"serves"`           // the channels it can carry; those that the operator gave it, else sms
 	Idempotent      bool             `yaml:"idempotent"`       // it knows a Duly-Attempt that it was given before and does not send it again
 	Connections     int              `yaml:"connections"`      // at one time; 64 where it is not given
 	Timeout         time.Duration    `yaml:"timeout"`          // of one message; 10s where it is not given
 	CertAuthority   string           `yaml:"cert_authority"`   // PEM text of a private certificate authority
-
-	// Clock tells the time of a signature, and whether a callback's is fresh. Without it messages are signed as of
-	// their own Now, and callbacks cannot be taken.
-	Clock func() time.Time `yaml:"-"`
 }
 
 // Limits and defaults of a configuration.

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
 )
 
 // Limits of a callback.
@@ -35,24 +36,25 @@ type receipt struct {
 	At      time.Time          `json:"at"`
 }
 
-// Receipts proves that a callback was signed with a callback secret within the last five minutes, and reads it:
+// Hear proves that a callback was signed with a callback secret within the last five minutes, and reads it:
 //
 //	{"receipts":[{"key":"e-1","attempt":"a0f3…-1","status":"delivered","at":"2026-03-01T02:00:05Z"}]}
 //
 // A batch is taken whole or not at all. The same event may come again, with the same key.
-func (s *Sender) Receipts(r *http.Request, body []byte) ([]duly.Receipt, error) {
+func (s *Sender) Hear(r *http.Request, body []byte) (channel.Heard, error) {
 	if err := s.prove(r.Header, body); err != nil {
-		return nil, err
+		return channel.Heard{}, err
 	}
-	return parse(s.name, body)
+	receipts, err := parse(s.name, body)
+	return channel.Heard{Receipts: receipts}, err
 }
 
 func (s *Sender) prove(h http.Header, body []byte) error {
 	switch {
 	case len(s.callbacks) == 0:
 		return duly.Errorf(duly.Refused, "this carrier takes no callbacks").WithHint("set callback_secrets in its configuration")
-	case s.c.Clock == nil:
-		return errors.New("webhook: callbacks need Config.Clock")
+	case s.clock == nil:
+		return errors.New("webhook: callbacks need Host.Clock")
 	case len(body) > callbackMax:
 		return duly.Errorf(duly.Refused, "the body is larger than %d bytes", callbackMax).WithHint("send fewer receipts at a time")
 	}
@@ -65,7 +67,7 @@ func (s *Sender) prove(h http.Header, body []byte) error {
 		return duly.Errorf(duly.Refused, "the signature is wrong").
 			WithHint("%s is v1= and the hex HMAC-SHA256 of the timestamp, a full stop and the body", HeaderSignature)
 	}
-	now := s.c.Clock().Unix()
+	now := s.clock().Unix()
 	if window := int64(ReplayWindow / time.Second); unix < now-window || unix > now+window {
 		return duly.Errorf(duly.Refused, "the timestamp is more than %s from now", ReplayWindow).
 			WithHint("set the clock of the sending machine; sign again when sending again")

@@ -26,8 +26,7 @@ func receiver(t testing.TB, secrets ...channel.Secret) *webhook.Sender {
 	t.Helper()
 	s, err := webhook.New("sms", webhook.Config{
 		URL: "https://sms.lender.example", Secrets: []channel.Secret{secret()}, CallbackSecrets: secrets,
-		Clock: func() time.Time { return callbackAt },
-	})
+	}, channel.Host{Clock: func() time.Time { return callbackAt }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +51,7 @@ func goodReceipt() string {
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	body := `{"receipts":[{` + goodReceipt() + `},{"key":"e-2","id":"p-7","status":"failed","code":"E.21","at":"2026-03-02T04:00:00Z"}]}`
-	got, err := receiver(t, callbackSecret()).Receipts(call(body, callbackSecret(), callbackAt), []byte(body))
+	got, err := receiver(t, callbackSecret()).Hear(call(body, callbackSecret(), callbackAt), []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +59,7 @@ func TestReceipts(t *testing.T) {
 		{Provider: "sms", Key: "e-1", AttemptID: attemptID(), Status: duly.ReceiptDelivered, At: callbackAt.Add(-2 * time.Second)},
 		{Provider: "sms", Key: "e-2", ProviderID: "p-7", Status: duly.ReceiptFailed, Detail: "E.21", At: callbackAt},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got.Receipts); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -117,15 +116,15 @@ func TestReceiptsProof(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := receiver(t, tt.secrets...).Receipts(tt.request(), []byte(body))
+			got, err := receiver(t, tt.secrets...).Hear(tt.request(), []byte(body))
 			if tt.ok {
-				if err != nil || len(got) != 1 {
-					t.Errorf("got %d receipts, %v; want 1", len(got), err)
+				if err != nil || len(got.Receipts) != 1 {
+					t.Errorf("got %d receipts, %v; want 1", len(got.Receipts), err)
 				}
 				return
 			}
-			if got != nil || duly.CodeOf(err) != duly.Refused {
-				t.Errorf("got %d receipts, %v; want a refusal", len(got), err)
+			if got.Receipts != nil || duly.CodeOf(err) != duly.Refused {
+				t.Errorf("got %d receipts, %v; want a refusal", len(got.Receipts), err)
 			}
 		})
 	}
@@ -133,13 +132,13 @@ func TestReceiptsProof(t *testing.T) {
 
 func TestReceiptsWithoutClock(t *testing.T) {
 	t.Parallel()
-	s, err := webhook.New("sms", webhook.Config{URL: "https://sms.lender.example", Secrets: []channel.Secret{secret()}, CallbackSecrets: []channel.Secret{callbackSecret()}})
+	s, err := webhook.New("sms", webhook.Config{URL: "https://sms.lender.example", Secrets: []channel.Secret{secret()}, CallbackSecrets: []channel.Secret{callbackSecret()}}, channel.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := batch(goodReceipt())
-	if got, err := s.Receipts(call(body, callbackSecret(), callbackAt), []byte(body)); got != nil || err == nil {
-		t.Errorf("got %d receipts, %v; want an error: how old they are cannot be told", len(got), err)
+	if got, err := s.Hear(call(body, callbackSecret(), callbackAt), []byte(body)); got.Receipts != nil || err == nil {
+		t.Errorf("got %d receipts, %v; want an error: how old they are cannot be told", len(got.Receipts), err)
 	}
 }
 
@@ -173,10 +172,10 @@ func TestReceiptsForm(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := receiver(t, callbackSecret()).Receipts(call(tt.body, callbackSecret(), callbackAt), []byte(tt.body))
+			got, err := receiver(t, callbackSecret()).Hear(call(tt.body, callbackSecret(), callbackAt), []byte(tt.body))
 			e, ok := errors.AsType[*duly.Error](err)
-			if got != nil || !ok {
-				t.Fatalf("got %d receipts, %v; want a *duly.Error", len(got), err)
+			if got.Receipts != nil || !ok {
+				t.Fatalf("got %d receipts, %v; want a *duly.Error", len(got.Receipts), err)
 			}
 			if tt.field != "" && e.Place.Field != tt.field {
 				t.Errorf("got field %q, want %q", e.Place.Field, tt.field)
@@ -194,17 +193,17 @@ func FuzzReceipts(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbf{}"))
 	s := receiver(f, callbackSecret())
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := s.Receipts(call(string(body), callbackSecret(), callbackAt), body)
+		got, err := s.Hear(call(string(body), callbackSecret(), callbackAt), body)
 		if err != nil {
-			if _, ok := errors.AsType[*duly.Error](err); !ok || got != nil {
-				t.Fatalf("got %d receipts with a %T: %v", len(got), err, err)
+			if _, ok := errors.AsType[*duly.Error](err); !ok || got.Receipts != nil {
+				t.Fatalf("got %d receipts with a %T: %v", len(got.Receipts), err, err)
 			}
 			return
 		}
-		if len(got) == 0 || len(got) > 1000 {
-			t.Fatalf("got %d receipts", len(got))
+		if n := len(got.Receipts); n == 0 || n > 1000 {
+			t.Fatalf("got %d receipts", n)
 		}
-		for _, r := range got {
+		for _, r := range got.Receipts {
 			if r.Provider != "sms" || r.Key == "" || len(r.Key) > 128 || r.AttemptID == "" && r.ProviderID == "" || r.Status.State() == "" || r.At.IsZero() {
 				t.Errorf("taken: %+v", r)
 			}

@@ -97,7 +97,7 @@ func (s *service) sender(t *testing.T, c webhook.Config) *webhook.Sender {
 	if c.Timeout == 0 {
 		c.Timeout = testTime
 	}
-	w, err := webhook.New("sms", c)
+	w, err := webhook.New("sms", c, channel.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ import (
 type Sender struct {
 	name      string
 	c         Config
+	clock     func() time.Time // nil: messages are signed as of their own Now, and callbacks not taken
 	url       *url.URL
 	keys      []key
 	callbacks []key
@@ -49,9 +50,12 @@ var (
 )
 
 // New makes a sender of a name. It does not connect yet.
-func New(name string, c Config) (*Sender, error) {
+func New(name string, c Config, h channel.Host) (*Sender, error) {
 	if err := c.Check("carriers." + name + ".webhook"); err != nil {
 		return nil, err
+	}
+	if len(c.Serves) == 0 {
+		c.Serves = h.Channels
 	}
 	c = c.withDefaults()
 	u, err := url.Parse(c.URL)
@@ -59,7 +63,7 @@ func New(name string, c Config) (*Sender, error) {
 		return nil, duly.Errorf(duly.Invalid, "not a web address").At(duly.Place{Field: "carriers." + name + ".webhook.url"})
 	}
 	return &Sender{
-		name: name, c: c, url: u, keys: newKeys(c.Secrets), callbacks: newKeys(c.CallbackSecrets), client: transport(c),
+		name: name, c: c, clock: h.Clock, url: u, keys: newKeys(c.Secrets), callbacks: newKeys(c.CallbackSecrets), client: transport(c),
 	}, nil
 }
 
@@ -213,8 +217,8 @@ type try struct {
 
 func (s *Sender) newTry(m channel.Message, body []byte) *try {
 	now := m.Now
-	if s.c.Clock != nil {
-		now = s.c.Clock()
+	if s.clock != nil {
+		now = s.clock()
 	}
 	timestamp := strconv.FormatInt(now.Unix(), 10)
 	var signature []byte

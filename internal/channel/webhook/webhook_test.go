@@ -39,7 +39,7 @@ func sendTo(t *testing.T, c webhook.Config) (channel.Accepted, *channel.Error) {
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
 	}
-	s, err := webhook.New("sms", c)
+	s, err := webhook.New("sms", c, channel.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,11 +202,18 @@ func TestClockSigns(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
 	var stamp string
-	_, cerr := post(t, webhook.Config{Clock: func() time.Time { return at }}, func(_ http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		stamp = r.Header.Get(webhook.HeaderTimestamp)
-	})
-	if want := strconv.FormatInt(at.Unix(), 10); cerr != nil || stamp != want {
-		t.Errorf("got timestamp %s, error %v; want %s", stamp, cerr, want)
+	}))
+	t.Cleanup(srv.Close)
+	s, err := webhook.New("sms", webhook.Config{URL: srv.URL, Secrets: []channel.Secret{secret()}}, channel.Host{Clock: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	_, err = s.Send(t.Context(), channeltest.Message(duly.ChannelSMS, phone, 1))
+	if want := strconv.FormatInt(at.Unix(), 10); err != nil || stamp != want {
+		t.Errorf("got timestamp %s, error %v; want %s", stamp, err, want)
 	}
 }
 
@@ -299,7 +306,7 @@ func TestStaleConnection(t *testing.T) {
 		log.Took(duly.AttemptID(r.Header.Get(webhook.HeaderAttempt)))
 	}))
 	t.Cleanup(srv.Close)
-	s, err := webhook.New("sms", webhook.Config{URL: srv.URL, Secrets: []channel.Secret{secret()}})
+	s, err := webhook.New("sms", webhook.Config{URL: srv.URL, Secrets: []channel.Secret{secret()}}, channel.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,7 +395,7 @@ func TestWaitForConnection(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(srv.Close)
-	s, err := webhook.New("sms", webhook.Config{URL: srv.URL, Secrets: []channel.Secret{secret()}, Connections: 1})
+	s, err := webhook.New("sms", webhook.Config{URL: srv.URL, Secrets: []channel.Secret{secret()}, Connections: 1}, channel.Host{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,7 +442,7 @@ func TestCheck(t *testing.T) {
 			t.Parallel()
 			c := good
 			spoil(&c)
-			_, err := webhook.New("sms", c)
+			_, err := webhook.New("sms", c, channel.Host{})
 			e, ok := errors.AsType[*duly.Error](err)
 			if want := "carriers.sms.webhook." + strings.TrimSpace(field); !ok || e.Place.Field != want || e.Hint == "" || e.Code != duly.Invalid {
 				t.Errorf("got %v, want an invalid %s with a hint", err, want)

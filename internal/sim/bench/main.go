@@ -148,7 +148,7 @@ func (b *bench) open(ctx context.Context, url string) error {
 	cfg.Node.Lease = app.Duration(time.Minute)
 	cfg.Carriers = map[string]app.CarrierConfig{
 		"sink": {Channels: []duly.Channel{duly.ChannelSMS, duly.ChannelPush, duly.ChannelRobot, duly.ChannelEmail},
-			Webhook: &webhook.Config{URL: url, Secrets: []channel.Secret{channel.NewSecret("bench-secret-of-at-least-32-bytes!")}}},
+			Kind: "webhook", Settings: &webhook.Config{URL: url, Secrets: []channel.Secret{channel.NewSecret("bench-secret-of-at-least-32-bytes!")}}},
 	}
 	a, err := app.New(ctx, cfg, app.Options{Create: true, Clock: func() time.Time { return time.Time{} }})
 	if err != nil {

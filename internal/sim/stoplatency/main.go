@@ -188,7 +188,7 @@ func serve(s *http.Server) (string, error) {
 
 // engines makes the engine that sends.
 func (w *world) engines(url string) error {
-	hook, err := webhook.New("sink", webhook.Config{URL: url, Secrets: []channel.Secret{channel.NewSecret("stop-latency-secret-of-32-bytes!!")}, Serves: []duly.Channel{duly.ChannelSMS}})
+	hook, err := webhook.New("sink", webhook.Config{URL: url, Secrets: []channel.Secret{channel.NewSecret("stop-latency-secret-of-32-bytes!!")}, Serves: []duly.Channel{duly.ChannelSMS}}, channel.Host{})
 	if err != nil {
 		return err
 	}

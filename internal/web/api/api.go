@@ -6,6 +6,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -111,6 +112,7 @@ func New(d Deps) *Handler {
 		h.handle("GET /v1/cells", h.getCells)
 		h.handle("POST /v1/cells/moves", h.postMove)
 	}
+	h.mux.HandleFunc("GET /v1/receipts/{carrier}", h.postReceipts)  // a carrier that asks whether we are who it is to call
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
@@ -354,15 +356,21 @@ func (h *Handler) postReceipts(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return duly.Errorf(duly.Usage, "the body cannot be read whole")
 		}
-		receipts, err := in.Receipts(r, body)
+		heard, err := in.Hear(r, body)
 		if err != nil {
 			return err
 		}
 		var rep engine.ReceiveReport
-		if err := h.Facts.Accept(r.Context(), h.Now().UTC(), receipts, &rep); err != nil {
+		if err := h.Facts.Accept(r.Context(), h.Now().UTC(), heard.Receipts, &rep); err != nil {
 			return fmt.Errorf("keep receipts: %w", err)
 		}
 		h.poke()
+		if a := heard.Answer; a != nil {
+			w.Header().Set("Content-Type", a.Type)
+			w.WriteHeader(cmp.Or(a.Status, http.StatusOK))
+			_, _ = w.Write(a.Body)
+			return nil
+		}
 		writeJSON(w, http.StatusOK, map[string]int{"kept": rep.Receipts, "orphans": rep.Orphans})
 		return nil
 	}()

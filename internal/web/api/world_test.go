@@ -100,8 +100,8 @@ func newWorld(t testing.TB, db *store.DB, token string) *world {
 	}, engine.Config{Location: loc, Lender: "测试消金", ServicePhone: "95000", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 2})
 	must(t, err)
 	gate, err := webhook.New("gate", webhook.Config{
-		URL: "https://gate.lender.example", Secrets: []channel.Secret{callbackSecret}, CallbackSecrets: []channel.Secret{callbackSecret}, Clock: w.clock,
-	})
+		URL: "https://gate.lender.example", Secrets: []channel.Secret{callbackSecret}, CallbackSecrets: []channel.Secret{callbackSecret},
+	}, channel.Host{Clock: w.clock})
 	must(t, err)
 	w.h = api.New(api.Deps{Engine: w.e, DB: db, Inbound: map[string]channel.Inbound{"gate": gate}, Packs: packs, Calendars: calendars, Token: token, Log: log, Now: w.clock})
 	return w
