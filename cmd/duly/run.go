@@ -164,7 +164,7 @@ func (c *command) printReport(r engine.Report) {
 func (c *command) serveCommand() *cobra.Command {
 	var listen, embedded string
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Run the engine and the HTTP API until stopped",
+		Use: "serve", Short: "Run the engine, the HTTP API and the console until stopped",
 		Long: "Steps the engine at every tick and whenever facts come in. SIGTERM drains: nothing more is claimed, what is on its\n" +
 			"way is finished and stored, then it exits with status 0.\n" +
 			"Any number may serve one store: they share its people among them, and `duly nodes` shows how. With stream and cells in\n" +
@@ -204,7 +204,12 @@ func (c *command) serveCommand() *cobra.Command {
 				}
 				return err
 			}
-			err = a.Serve(cmd.Context(), func(addr string) { c.printf("duly serves http://%s (store %s)\n", addr, a.DB.Kind()) })
+			err = a.Serve(cmd.Context(), func(addr string) {
+				c.printf("duly serves http://%s (store %s)\n", addr, a.DB.Kind())
+				if path, err := a.FirstLink(cmd.Context()); err == nil && path != "" {
+					c.printf("nobody can sign in to the console yet: set the first password at http://%s%s (once, within a day)\n", addr, path)
+				}
+			})
 			return errors.Join(err, a.Close())
 		},
 	}

@@ -20,7 +20,7 @@ import (
 // are waited for as long as their carriers' time-outs.
 const drainTimeout = 45 * time.Second
 
-// Serve joins the nodes of the store, steps the engine over the buckets that fall to it, and answers the HTTP API until ctx
+// Serve joins the nodes of the store, steps the engine over the buckets that fall to it, and answers the HTTP API and the console until ctx
 // ends. Then it drains: it claims nothing more, waits for what has been handed to carriers, stores the answers, gives its
 // buckets up, and returns. ready, if not nil, is told the address it listens on.
 func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
@@ -34,7 +34,11 @@ func (a *App) Serve(ctx context.Context, ready func(addr string)) error {
 			WithHint("set listen in the configuration, or --listen")
 	}
 	h := a.handlerOf(nil, nil, nil)
-	srv := server(h)
+	faces, err := a.faces(h)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	srv := server(faces)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	err = a.run(ctx, h, served, func() {

@@ -134,24 +134,30 @@ func recorded(tx *store.Tx, p *duly.Person, day civil.Date) ([]Recorded, error) 
 		if c.Day != day {
 			continue
 		}
-		attempts, err := tx.Attempts(c.ID)
+		r, err := record(tx, c)
 		if err != nil {
 			return nil, err
 		}
-		proofs := make([]Proof, len(attempts))
-		for i := range attempts {
-			if proofs[i], err = prove(tx, &attempts[i]); err != nil {
-				return nil, err
-			}
-			proofs[i].Mask()
-		}
-		receipts, err := tx.Receipts(c.ID)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, Recorded{Contact: c, Attempts: attempts, Proofs: proofs, Receipts: receipts})
+		out = append(out, r)
 	}
 	return out, nil
+}
+
+// record is a contact with its tries, what proves them, and the receipts.
+func record(tx *store.Tx, c duly.Contact) (Recorded, error) {
+	attempts, err := tx.Attempts(c.ID)
+	if err != nil {
+		return Recorded{}, err
+	}
+	proofs := make([]Proof, len(attempts))
+	for i := range attempts {
+		if proofs[i], err = prove(tx, &attempts[i]); err != nil {
+			return Recorded{}, err
+		}
+		proofs[i].Mask()
+	}
+	receipts, err := tx.Receipts(c.ID)
+	return Recorded{Contact: c, Attempts: attempts, Proofs: proofs, Receipts: receipts}, err
 }
 
 // rewind makes of a person what was known of them at an earlier instant: payments that had arrived, debits that had been

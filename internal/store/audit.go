@@ -41,6 +41,12 @@ func (tx *Tx) AuditAfter(bucket int, after int64, fn func(audit.Entry) error) er
 	return tx.entriesBetween(bucket, after, math.MaxInt64, fn)
 }
 
+// AuditLast returns the number of the last entry of a bucket, 0 where it has none.
+func (tx *Tx) AuditLast(bucket int) (last int64, err error) {
+	err = tx.query(func(r *row) error { last = r.int64(); return nil }, "SELECT COALESCE(MAX(seq), 0) FROM audit WHERE bucket = $1", int64(bucket))
+	return last, err
+}
+
 // entriesBetween hands on the entries of a bucket behind one number, up to and with another.
 func (tx *Tx) entriesBetween(bucket int, after, until int64, fn func(audit.Entry) error) error {
 	for {

@@ -90,3 +90,35 @@ func (db *DB) Totals(ctx context.Context) (Totals, error) {
 	})
 	return t, err
 }
+
+// DayFilter narrows the contacts of a day; what is "" does not.
+type DayFilter struct {
+	State   duly.ContactState
+	Step    string
+	Channel duly.Channel
+	Reason  string
+}
+
+// DayPage returns up to limit contacts whose step fell on a day, by bucket and id, from behind the contact after of a bucket.
+func (tx *Tx) DayPage(day civil.Date, f DayFilter, bucket int, after duly.ContactID, limit int) ([]duly.Contact, error) {
+	return tx.contacts(contactQuery+"day = $1 AND (state = $2 OR $2 = '') AND (step = $3 OR $3 = '') AND (channel = $4 OR $4 = '') AND (reason = $5 OR $5 = '') "+
+		"AND (bucket > $6 OR bucket = $6 AND id > $7) ORDER BY bucket, id LIMIT $8",
+		day.Int(), string(f.State), f.Step, string(f.Channel), f.Reason, int64(bucket), string(after), int64(limit))
+}
+
+// ImportRun is a file that was read in, or begun.
+type ImportRun struct {
+	Import
+	ChangedAt time.Time
+}
+
+// Imports returns up to limit files that were read in, the latest first.
+func (db *DB) Imports(ctx context.Context, limit int) (out []ImportRun, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error {
+			out = append(out, ImportRun{Import{r.text(), r.text(), r.int64(), r.int64(), r.bool()}, r.time()})
+			return nil
+		}, "SELECT hash, mapping, line_count, version, complete, changed_at FROM import_run ORDER BY changed_at DESC, hash, mapping LIMIT $1", int64(limit))
+	})
+	return out, err
+}
