@@ -9,6 +9,7 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 
+	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
 )
 
@@ -38,8 +39,8 @@ func (s *Sender) compose(m channel.Message) ([]byte, *channel.Error) {
 		msg.AddAlternativeString(gomail.TypeTextHTML, page(m))
 		msg.SetBoundary("duly-" + string(m.AttemptID))
 	}
-	var b bytes.Buffer
-	if _, err := msg.WriteTo(&b); err != nil {
+	b := bytes.NewBufferString(s.refusal(m.AttemptID))
+	if _, err := msg.WriteTo(b); err != nil {
 		return nil, &channel.Error{Class: channel.Permanent, Code: "malformed_message"}
 	}
 	raw, err := s.sign(b.Bytes())
@@ -57,14 +58,18 @@ func (s *Sender) setHeaders(msg *gomail.Msg, m channel.Message, host string) {
 	if m.Language != "" {
 		msg.SetGenHeader(gomail.HeaderContentLang, m.Language)
 	}
-	if s.c.Unsubscribe != "" {
-		url := strings.ReplaceAll(s.c.Unsubscribe, attemptMark, string(m.AttemptID))
-		if strings.Contains(url, tokenMark) {
-			url = strings.ReplaceAll(url, tokenMark, s.unsubscribes().Make(m.AttemptID))
-		}
-		msg.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribe, "<"+url+">")
-		msg.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click") // RFC 8058
+}
+
+// refusal is the header of one-click refusal (RFC 8058): an address as it is, neither encoded nor folded.
+func (s *Sender) refusal(id duly.AttemptID) string {
+	if s.c.Unsubscribe == "" {
+		return ""
 	}
+	url := strings.ReplaceAll(s.c.Unsubscribe, attemptMark, string(id))
+	if strings.Contains(url, tokenMark) {
+		url = strings.ReplaceAll(url, tokenMark, s.unsubscribes().Make(id))
+	}
+	return "List-Unsubscribe: <" + url + ">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 }
 
 // page is the text as simple HTML: its paragraphs and lines, nothing that is fetched and nothing that tells when it is read.
