@@ -100,6 +100,16 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 	return taken, nil
 }
 
+// Preview makes the PDF of a letter and keeps nothing. It returns the number of pages too.
+func (s *Sender) Preview(m channel.Message) ([]byte, int, error) {
+	sh, cerr := s.set(m)
+	if cerr != nil {
+		return nil, 0, duly.Errorf(duly.Refused, "the letter cannot be made: %s", cerr.Error()).WithHint("docs/channels.md says what each code means")
+	}
+	pdf, err := s.pdf(sh, m.Language)
+	return pdf, len(sh.pages), err
+}
+
 // errUnsure is that a letter is in the batch, but may not be on disk.
 var errUnsure = errors.New("the folder cannot be synchronized")
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-msgauth/dkim"
+	"github.com/google/go-cmp/cmp"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
@@ -201,6 +202,24 @@ func TestSigned(t *testing.T) {
 	composed := func(data string) string { return data[strings.Index(data, "List-Unsubscribe: <"):] } // below the signatures, which have a time
 	if composed(got.data) != composed(srv.got()[1].data) {
 		t.Error("the same message twice is not the same mail")
+	}
+}
+
+// TestRecords: the records that an operator is told to publish are those by which the signatures verify.
+func TestRecords(t *testing.T) {
+	t.Parallel()
+	c := signing(t, smtp.Config{Host: "mx.lender.example", From: "notice@lender.example"})
+	got, err := c.Records("carriers.mail.smtp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []smtp.Record{{"r1._domainkey.lender.example", theKeys().records["r1._domainkey.lender.example"]}, {"e1._domainkey.lender.example", theKeys().records["e1._domainkey.lender.example"]}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	c.DKIM[0].KeyFile = "not-there.pem"
+	if _, err := c.Records("carriers.mail.smtp"); duly.CodeOf(err) != duly.Invalid {
+		t.Errorf("without the key's file: got %v, want invalid", err)
 	}
 }
 

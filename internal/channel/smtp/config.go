@@ -143,7 +143,7 @@ func (c Config) checkHeaders(p *channel.Problems) {
 	}
 	if c.Unsubscribe != "" {
 		u, err := url.Parse(strings.NewReplacer(attemptMark, "a", tokenMark, "a").Replace(c.Unsubscribe))
-		if err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(c.Unsubscribe, " <>\r\n") {
+		if err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(c.Unsubscribe, " <>\r\n") || len(c.Unsubscribe) > unsubscribeMax {
 			p.Add("unsubscribe", "not an https address", "mail readers POST to it, so it must be public and https")
 		}
 	}
@@ -173,6 +173,9 @@ func (c Config) checkBack(p *channel.Problems) {
 		}
 	}
 }
+
+// unsubscribeMax keeps the address of refusal within a line of a mail (RFC 5322, section 2.1.1).
+const unsubscribeMax = 800
 
 // localMax is the longest name ahead of the @ (RFC 5321, section 4.5.3.1.1), and markLenMax how long an attempt's mark can be.
 const (

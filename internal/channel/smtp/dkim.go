@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -125,6 +126,38 @@ func (c Config) signers(at string) ([]dkim.SignOptions, error) {
 		})
 	}
 	return out, p.Err()
+}
+
+// Record is the public half of a signature's key, as the DNS has to hold it for receivers to check signatures by.
+type Record struct {
+	Name string // SELECTOR._domainkey.DOMAIN
+	Text string // of the TXT record; longer than 255 bytes it is written in parts
+}
+
+// Records returns what has to stand in the DNS for the configured signatures; at is the configuration's place in its file.
+func (c Config) Records(at string) ([]Record, error) {
+	if err := c.Check(at); err != nil {
+		return nil, err
+	}
+	signatures, err := c.signers(at)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Record, len(signatures))
+	for i, s := range signatures {
+		kind, key := "ed25519", []byte(nil)
+		switch public := s.Signer.Public().(type) {
+		case ed25519.PublicKey:
+			key = public
+		case *rsa.PublicKey:
+			kind = "rsa"
+			if key, err = x509.MarshalPKIXPublicKey(public); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = Record{s.Selector + "._domainkey." + s.Domain, "v=DKIM1; k=" + kind + "; p=" + base64.StdEncoding.EncodeToString(key)}
+	}
+	return out, nil
 }
 
 func (d DKIM) signer() (crypto.Signer, error) {

@@ -170,6 +170,7 @@ func TestCheck(t *testing.T) {
 		"envelope_from": func(c *smtp.Config) { c.EnvelopeFrom = "Bounces <b@lender.example>" },
 		"helo":          func(c *smtp.Config) { c.Helo = "a b" },
 		"unsubscribe":   func(c *smtp.Config) { c.Unsubscribe = "http://lender.example/u" },
+		"unsubscribe  ": func(c *smtp.Config) { c.Unsubscribe = "https://lender.example/" + strings.Repeat("a", 1000) },
 		"unsubscribe ":  func(c *smtp.Config) { c.Unsubscribe = "https://lender.example/{token}\r\nX: y" },
 		"secrets":       func(c *smtp.Config) { c.Unsubscribe = "https://lender.example/{token}" },
 		"secrets ":      func(c *smtp.Config) { c.Inbox = "maildir" },
