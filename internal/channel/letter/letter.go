@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -63,7 +64,22 @@ func New(name string, c Config, h channel.Host) (*Sender, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	return s, nil
+	return s, s.checkGlyphs(at)
+}
+
+// checkGlyphs refuses a header that no font can print: every letter would be refused for it.
+func (s *Sender) checkGlyphs(at string) error {
+	p := channel.ProblemsAt(at)
+	look := func(key, text string) {
+		if t := (&setter{c: &s.c, faces: s.faces}); t.width(plain(text), 1) >= 0 && t.missing {
+			p.Add(key, "holds a character that no font has", "write it in other characters, or name a font that has it under fonts")
+		}
+	}
+	for i, l := range s.c.Header {
+		look("header["+strconv.Itoa(i)+"]", l)
+	}
+	look("sender", s.c.Sender)
+	return p.Err()
 }
 
 // Name returns the operator's name of the carrier.

@@ -123,7 +123,7 @@ func TestSuite(t *testing.T) {
 			case channeltest.BadAddress:
 				carrier.To = "北京市\n" + strings.Repeat("朝阳区建国路 88 号院 3 号楼 1201 室", 30)
 			case channeltest.Rejects:
-				c.Fonts = []string{latin} // the letter's words are Chinese
+				c.Fonts, c.Header, c.Sender = []string{latin}, nil, "" // the letter's words are Chinese
 			case channeltest.Refuses: // a share that is not mounted yet
 				folder := c.Folder
 				c.Folder = filepath.Join(folder, "share")
@@ -490,5 +490,73 @@ func TestClosingHour(t *testing.T) {
 	batches, _ := filepath.Glob(filepath.Join(c.Folder, "batches", "*"))
 	if len(batches) != 1 || !strings.HasPrefix(filepath.Base(batches[0]), "2026-03-03-1700-") {
 		t.Errorf("got %v", batches)
+	}
+}
+
+// TestCrash: wherever a process dies, the letter is in a batch once, or nowhere and handed over again.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	for name, die := range map[string]func(t *testing.T, folder string, id string){
+		"ahead of the entry": func(t *testing.T, folder, id string) {
+			if err := os.Remove(filepath.Join(folder, ".open", ".entries", id+".json")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"ahead of the first rename": func(t *testing.T, folder, id string) {
+			for _, file := range []string{filepath.Join(".entries", id+".json"), id + ".pdf", ".opened"} {
+				if err := os.Remove(filepath.Join(folder, ".open", file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(folder, ".tmp", id+".123"), []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"while the batch is closed": func(t *testing.T, folder, id string) {
+			if err := os.MkdirAll(filepath.Join(folder, ".sent", "2026-03"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range []string{filepath.Join(folder, ".sent", "2026-03", id), filepath.Join(folder, ".open", "manifest.csv")} {
+				if err := os.WriteFile(file, []byte("half"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := config(t)
+			if _, err := send(t, newSender(t, c), msg(1)); err != nil {
+				t.Fatal(err)
+			}
+			die(t, c.Folder, string(msg(1).AttemptID))
+			next := newSender(t, c)
+			if _, err := send(t, next, msg(1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := next.Poll(t.Context(), noon.Add(5*time.Hour), 1); err != nil {
+				t.Fatal(err)
+			}
+			if rows := manifest(t, c.Folder); len(rows) != 2 || rows[1][0] != string(msg(1).AttemptID) {
+				t.Errorf("the manifest has %v", rows)
+			}
+			if n := len(letters(c.Folder)); n != 1 {
+				t.Errorf("%d letters, want 1", n)
+			}
+		})
+	}
+}
+
+// BenchmarkSend makes letters of one page in Chinese, and puts them on disk.
+func BenchmarkSend(b *testing.B) {
+	c := letter.Config{Folder: b.TempDir()}
+	s, err := letter.New("print", c, channel.Host{})
+	if err != nil {
+		b.Skip(err)
+	}
+	for n := 0; b.Loop(); n++ {
+		if _, err := s.Send(b.Context(), msg(n)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -176,6 +176,7 @@ func TestReceiptFiles(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
+	config(t) // or skip
 	short := channel.NewSecret("short")
 	font := filepath.Join(t.TempDir(), "font.ttf")
 	if err := os.WriteFile(font, []byte("no font"), 0o600); err != nil {

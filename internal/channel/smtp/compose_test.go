@@ -260,3 +260,26 @@ second line</p>
 		t.Error("plain_only sends HTML")
 	}
 }
+
+// BenchmarkSend sends mails over one kept connection, unsigned and with each sort of key.
+func BenchmarkSend(b *testing.B) {
+	rsa, ed := channel.NewSecret(theKeys().rsa), channel.NewSecret(theKeys().ed)
+	for name, d := range map[string][]smtp.DKIM{
+		"unsigned": nil, "rsa": {{Domain: "lender.example", Selector: "r1", Key: rsa}}, "ed25519": {{Domain: "lender.example", Selector: "e1", Key: ed}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := config(newServer(b, script{}).addr)
+			c.DKIM, c.Connections = d, 1
+			s, err := smtp.New("mail", c, channel.Host{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			for n := 0; b.Loop(); n++ {
+				if _, err := s.Send(b.Context(), message(n)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -166,10 +166,10 @@ func (c Config) checkBack(p *channel.Problems) {
 	if c.InboxEvery != 0 && (c.InboxEvery < inboxEveryMin || c.InboxEvery > inboxEveryMax) {
 		p.Add("inbox_every", "not from "+inboxEveryMin.String()+" to "+inboxEveryMax.String(), "leave it out for "+inboxEveryDefault.String())
 	}
-	for key, address := range map[string]string{"envelope_from": c.EnvelopeFrom, "reply_to": c.ReplyTo} {
-		local, _, _ := strings.Cut(address, "@")
+	for _, a := range []struct{ key, address string }{{"envelope_from", c.EnvelopeFrom}, {"reply_to", c.ReplyTo}} {
+		local, _, _ := strings.Cut(a.address, "@")
 		if strings.Contains(local, attemptMark) && len(local)-len(attemptMark)+markLenMax > localMax {
-			p.Add(key, "too long ahead of the @ once {attempt} is filled in", "keep what stands beside it to "+strconv.Itoa(localMax-markLenMax)+" characters, such as bounce+{attempt}")
+			p.Add(a.key, "too long ahead of the @ once {attempt} is filled in", "keep what stands beside it to "+strconv.Itoa(localMax-markLenMax)+" characters, such as bounce+{attempt}")
 		}
 	}
 }

@@ -120,6 +120,7 @@ func (s *Sender) sweep(ctx context.Context, take func(context.Context, channel.H
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, errors.New("its folder new cannot be listed")
 	}
+	done := 0
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return false, nil
@@ -130,8 +131,9 @@ func (s *Sender) sweep(ctx context.Context, take func(context.Context, channel.H
 		if err := s.hear(ctx, e.Name(), take); err != nil {
 			return false, err
 		}
+		done++
 	}
-	return len(entries) == sweepMax, nil
+	return done > 0 && len(entries) == sweepMax, nil
 }
 
 // hear takes one mail of the folder. It is moved only once it was taken, so a process that dies in between hears it again.

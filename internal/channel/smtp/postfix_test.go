@@ -91,8 +91,8 @@ duly unix - n n - 1 pipe flags=DRu user=nobody argv=%[3]s
 
 // postfix is a running Postfix.
 type postfix struct {
-	smtp   *net.TCPAddr
-	inbox  string
+	smtp  *net.TCPAddr
+	inbox string
 }
 
 // startPostfix starts a Postfix of its own, with configuration, queue and ports of its own, or skips the test saying why it cannot.

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -8,12 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/civil"
+	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/message"
+	"github.com/dulyhq/duly/internal/rule"
 	"github.com/dulyhq/duly/internal/store"
 	"github.com/dulyhq/duly/internal/store/storetest"
+	"github.com/dulyhq/duly/internal/strategy"
 	"github.com/dulyhq/duly/internal/web/api"
+	"github.com/dulyhq/duly/rulepacks"
+	"github.com/dulyhq/duly/templates"
 )
 
 // linked is a carrier whose messages carry links of refusal.
@@ -64,6 +73,10 @@ func TestUnsubscribe(t *testing.T) {
 		}
 		if n := optOuts(t, db); n != 0 {
 			t.Fatalf("%d refusals before anybody refused", n)
+		}
+		form := "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n" // RFC 8058 leaves programs the choice
+		if code, body := w.call("POST", "/v1/unsubscribe/"+token, form, "Content-Type", "multipart/form-data; boundary=b"); code != http.StatusOK {
+			t.Errorf("as multipart/form-data: got %d %s", code, body)
 		}
 		for range 2 { // a program may ask twice
 			if code, body := w.oneClick(token); code != http.StatusOK || !strings.Contains(body, "已停止") {
@@ -127,5 +140,47 @@ func TestCountsOfCarriers(t *testing.T) {
 	w.h = api.New(api.Deps{Engine: w.e, DB: w.db, Inbound: map[string]channel.Inbound{"mail": linked{}}, Log: slog.New(slog.DiscardHandler), Now: w.clock})
 	if _, body := w.call("GET", "/metrics", ""); !strings.Contains(body, `duly_carrier_heard_total{carrier="mail",what="reply"} 3`) {
 		t.Error("what a carrier counts is not among the metrics")
+	}
+}
+
+// elsewhere takes what is another cell's.
+type elsewhere struct {
+	api.Facts
+	receipts []duly.Receipt
+}
+
+func (e *elsewhere) Accept(_ context.Context, _ time.Time, receipts []duly.Receipt, _ *engine.ReceiveReport) error {
+	e.receipts = append(e.receipts, receipts...)
+	return nil
+}
+
+// TestUnsubscribeOfAnotherCell: the store of this process does not have the attempt; the cell that has it is told.
+func TestUnsubscribeOfAnotherCell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.Open(t, "sqlite"), "")
+	marks := channel.Marks{Use: "unsubscribe", Secrets: []channel.Secret{callbackSecret}}
+	id := duly.NewAttemptID(duly.NewContactID("B1", "s", "step", civil.On(2026, 3, 2), 0), 1)
+	bucket, _ := id.Bucket()
+	share := engine.Share{From: (bucket + 1) % duly.Buckets, To: (bucket+1)%duly.Buckets + 1}
+	calendars, err := civil.BuiltIn()
+	must(t, err)
+	packs, err := rule.LoadFS(rulepacks.FS)
+	must(t, err)
+	words, err := message.LoadFS(templates.FS)
+	must(t, err)
+	st, err := strategy.Load("test.yaml", []byte(steps))
+	must(t, err)
+	carriers := map[duly.Channel]channel.Sender{duly.ChannelSMS: w.car}
+	w.e, err = engine.New(engine.Deps{DB: w.db, Strategies: []*strategy.Strategy{st}, Messages: words, Carriers: carriers, Packs: packs, Calendars: calendars, Holding: engine.NewHoldingOf(w.clock, share), Log: slog.New(slog.DiscardHandler)},
+		engine.Config{Location: w.loc, Lender: "测试消金", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 1})
+	must(t, err)
+	var other elsewhere
+	w.h = api.New(api.Deps{Engine: w.e, DB: w.db, Facts: &other, Inbound: map[string]channel.Inbound{"links": linked{marks}}, Log: slog.New(slog.DiscardHandler), Now: w.clock})
+	if code, body := w.oneClick(marks.Make(id)); code != http.StatusOK {
+		t.Fatalf("got %d %s", code, body)
+	}
+	want := []duly.Receipt{{Provider: "links", Key: "link:" + string(id), AttemptID: id, Status: duly.ReceiptOptedOut, Detail: "link", At: w.clock()}}
+	if diff := cmp.Diff(want, other.receipts); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
