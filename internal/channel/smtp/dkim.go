@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-msgauth/dkim"
+	"golang.org/x/net/idna"
 
 	"github.com/dulyhq/duly/internal/channel"
 )
@@ -53,6 +54,10 @@ func (c Config) checkDKIM(p *channel.Problems, from string) {
 		p.Add("dkim", "more than "+strconv.Itoa(signaturesMax)+" signatures", "one RSA and one Ed25519 key are enough")
 	}
 	own := len(c.DKIM) == 0
+	host := strings.ToLower(from)
+	if ascii, err := idna.ToASCII(host); err == nil { // 例子.中国 is signed for as xn--fsqu00a.xn--fiqs8s
+		host = ascii
+	}
 	for i, d := range c.DKIM {
 		at := "dkim[" + strconv.Itoa(i) + "]."
 		if !dnsName.MatchString(d.Domain) || !strings.Contains(d.Domain, ".") {
@@ -69,7 +74,6 @@ func (c Config) checkDKIM(p *channel.Problems, from string) {
 				p.Add(at+"key", err.Error(), keyHint)
 			}
 		}
-		host := strings.ToLower(from)
 		own = own || host == d.Domain || strings.HasSuffix(host, "."+d.Domain) || strings.HasSuffix(d.Domain, "."+host)
 	}
 	if !own {

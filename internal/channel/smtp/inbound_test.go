@@ -104,6 +104,11 @@ Subject: x
 `, "\n", "\r\n")
 }
 
+// informal is a report in a server's own words.
+func informal(to, text string) string {
+	return "Return-Path: <>\r\nFrom: PostMaster@isp.example\r\nTo: " + to + "\r\nDate: " + written + "\r\nMessage-ID: <7@isp.example>\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>" + text + "</p>"
+}
+
 func TestBounces(t *testing.T) {
 	t.Parallel()
 	id := message(1).AttemptID
@@ -114,26 +119,31 @@ func TestBounces(t *testing.T) {
 		detail string
 		count  string
 	}{
-		"no such user":          {bounce(to, "failed", "5.1.1", "smtp; 550 5.1.1 <"+borrower+">: no", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
-		"wide address":          {bounce(to, "failed", "5.1.1", "smtp; 550 5.1.1 no", "global-delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
-		"no such domain":        {bounce(to, "failed", "5.1.2", "x", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.2", "bounce"},
-		"disabled":              {bounce(to, "failed", "5.2.1", "x", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.2.1", "bounce"},
-		"full":                  {bounce(to, "failed", "5.2.2", "x", "delivery-status"), duly.ReceiptFailed, "dsn_5.2.2", "bounce"},
-		"policy":                {bounce(to, "failed", "5.7.1", "smtp; 550 5.7.1 spam", "delivery-status"), duly.ReceiptFailed, "dsn_5.7.1", "bounce"},
-		"our address is wrong":  {bounce(to, "failed", "5.1.8", "x", "delivery-status"), duly.ReceiptFailed, "dsn_5.1.8", "bounce"},
-		"too long in the queue": {bounce(to, "failed", "4.4.1", "connect to mx: refused", "delivery-status"), duly.ReceiptFailed, "dsn_4.4.1", "bounce"},
-		"vague, words say more": {bounce(to, "failed", "5.0.0", "smtp; 550 5.1.1 unknown", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
-		"vague":                 {bounce(to, "failed", "5.0.0", "smtp; 554 no", "delivery-status"), duly.ReceiptFailed, "dsn_5.0.0", "bounce"},
-		"no status":             {bounce(to, "failed", "", "", "delivery-status"), duly.ReceiptFailed, "dsn", "bounce"},
-		"status of words":       {bounce(to, "Failed (user)", "5.1.1 ("+borrower+")", "", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
-		"delivered":             {bounce(to, "delivered", "2.0.0", "smtp; 250 ok", "delivery-status"), duly.ReceiptDelivered, "dsn_2.0.0", "bounce"},
-		"in capitals":           {bounce(strings.ToUpper(to), "failed", "5.1.1", "x", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
-		"late":                  {bounce(to, "delayed", "4.4.1", "x", "delivery-status"), "", "", "delay"},
-		"passed on":             {bounce(to, "relayed", "2.0.0", "x", "delivery-status"), "", "", "delay"},
-		"forged":                {bounce("bounce+"+string(id)+".0000000000000000@lender.example", "failed", "5.1.1", "x", "delivery-status"), "", "", "unproven"},
-		"no mark":               {bounce("bounce@lender.example", "failed", "5.1.1", "x", "delivery-status"), "", "", "unproven"},
-		"mark of refusal":       {bounce("bounce+"+channel.Marks{Use: "unsubscribe", Secrets: []channel.Secret{markSecret}}.Make(id)+"@lender.example", "failed", "5.1.1", "x", "delivery-status"), "", "", "unproven"},
-		"cut in the report":     {bounce(to, "failed", "5.1.1", "x", "delivery-status")[:1110], duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"no such user":                   {bounce(to, "failed", "5.1.1", "smtp; 550 5.1.1 <"+borrower+">: no", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"wide address":                   {bounce(to, "failed", "5.1.1", "smtp; 550 5.1.1 no", "global-delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"no such domain":                 {bounce(to, "failed", "5.1.2", "x", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.2", "bounce"},
+		"disabled":                       {bounce(to, "failed", "5.2.1", "x", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.2.1", "bounce"},
+		"full":                           {bounce(to, "failed", "5.2.2", "x", "delivery-status"), duly.ReceiptFailed, "dsn_5.2.2", "bounce"},
+		"policy":                         {bounce(to, "failed", "5.7.1", "smtp; 550 5.7.1 spam", "delivery-status"), duly.ReceiptFailed, "dsn_5.7.1", "bounce"},
+		"our address is wrong":           {bounce(to, "failed", "5.1.8", "x", "delivery-status"), duly.ReceiptFailed, "dsn_5.1.8", "bounce"},
+		"too long in the queue":          {bounce(to, "failed", "4.4.1", "connect to mx: refused", "delivery-status"), duly.ReceiptFailed, "dsn_4.4.1", "bounce"},
+		"vague, words say more":          {bounce(to, "failed", "5.0.0", "smtp; 550 5.1.1 unknown", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"vague":                          {bounce(to, "failed", "5.0.0", "smtp; 554 no", "delivery-status"), duly.ReceiptFailed, "dsn_5.0.0", "bounce"},
+		"no status":                      {bounce(to, "failed", "", "", "delivery-status"), duly.ReceiptFailed, "dsn", "bounce"},
+		"status of words":                {bounce(to, "Failed (user)", "5.1.1 ("+borrower+")", "", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"delivered":                      {bounce(to, "delivered", "2.0.0", "smtp; 250 ok", "delivery-status"), duly.ReceiptDelivered, "dsn_2.0.0", "bounce"},
+		"in capitals":                    {bounce(strings.ToUpper(to), "failed", "5.1.1", "x", "delivery-status"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"late":                           {bounce(to, "delayed", "4.4.1", "x", "delivery-status"), "", "", "delay"},
+		"passed on":                      {bounce(to, "relayed", "2.0.0", "x", "delivery-status"), "", "", "delay"},
+		"forged":                         {bounce("bounce+"+string(id)+".0000000000000000@lender.example", "failed", "5.1.1", "x", "delivery-status"), "", "", "unproven"},
+		"no mark":                        {bounce("bounce@lender.example", "failed", "5.1.1", "x", "delivery-status"), "", "", "unproven"},
+		"mark of refusal":                {bounce("bounce+"+channel.Marks{Use: "unsubscribe", Secrets: []channel.Secret{markSecret}}.Make(id)+"@lender.example", "failed", "5.1.1", "x", "delivery-status"), "", "", "unproven"},
+		"in the server's words":          {informal(to, "你的邮件未能送达。\r\n原因：host mx said: 550 5.1.1 no such user\r\n"), duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
+		"in its words, full":             {informal(to, "552-5.2.2 The mailbox is full"), duly.ReceiptFailed, "dsn_5.2.2", "bounce"},
+		"in its words, late":             {informal(to, "will be tried again: 451 4.3.0 busy"), "", "", "delay"},
+		"in its words, without a status": {informal(to, "收件人邮箱不存在，编号 5.1.1 仅供参考"), "", "", "unread"},
+		"in anybody's words":             {informal("bounce@lender.example", "550 5.1.1 no such user"), "", "", "unproven"},
+		"cut in the report":              {bounce(to, "failed", "5.1.1", "x", "delivery-status")[:1110], duly.ReceiptBadAddress, "dsn_5.1.1", "bounce"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -427,6 +437,7 @@ func FuzzMail(f *testing.F) {
 	to := "bounce+" + mark(id) + "@lender.example"
 	f.Add([]byte(bounce(to, "failed", "5.1.1", "smtp; 550 5.1.1 no", "delivery-status")))
 	f.Add([]byte(bounce("bounce@lender.example", "delayed", "4.4.1", "x", "global-delivery-status")))
+	f.Add([]byte(informal(to, "550 5.1.1 no such user")))
 	f.Add([]byte(complaint("abuse", "Message-ID: <"+mark(id)+"@lender.example>")))
 	f.Add([]byte(answer("To: <reply+"+mark(id)+"@lender.example>", "Stop.\r\n\r\nOn Monday\r\nLender wrote:\r\n> x\r\n")))
 	f.Add([]byte(answer("Content-Type: text/html; charset=gb18030", "<div>Paid</div><blockquote>x")))

@@ -56,6 +56,8 @@ func (s *Sender) read(raw []byte, now time.Time) (channel.Heard, count, error) {
 		return s.complaint(&m, key, at)
 	case m.status != nil:
 		return s.report(&m, key, at)
+	case fromServer(e.Header):
+		return s.informal(&m, key, at)
 	case automatic(e.Header), s.own(e.Header):
 		return channel.Heard{}, countAuto, nil
 	}
@@ -234,6 +236,37 @@ func (s *Sender) report(m *mailIn, key string, at time.Time) (channel.Heard, cou
 	}
 	return heard, countBounce, nil
 }
+
+// fromServer reports whether a mail server wrote the mail, under the names that servers write under.
+func fromServer(h message.Header) bool {
+	local, _, _ := strings.Cut(strings.ToLower(sender(h)), "@")
+	return local == "mailer-daemon" || local == "postmaster"
+}
+
+// informal reads a report in a server's own words: they count where they give a status. One that gives none is for a person.
+func (s *Sender) informal(m *mailIn, key string, at time.Time) (channel.Heard, count, error) {
+	id, ok := s.attempt(m)
+	if !ok {
+		return channel.Heard{}, countUnproven, nil
+	}
+	text := m.plain
+	if text == "" {
+		text = plainOf(m.html)
+	}
+	found := replyText.FindStringSubmatch(text)
+	if found == nil {
+		return channel.Heard{}, countUnread, nil
+	}
+	action := map[byte]string{'4': "delayed", '5': "failed"}[found[1][0]]
+	status, detail := fate(map[string]string{"action": action, "status": found[1]})
+	if status == "" {
+		return channel.Heard{}, countDelay, nil
+	}
+	return channel.Heard{Receipts: []duly.Receipt{{Provider: s.name, Key: key, AttemptID: id, Status: status, Detail: detail, At: at}}}, countBounce, nil
+}
+
+// replyText is a server's reply within words: a code and a status, such as 550 5.1.1.
+var replyText = regexp.MustCompile(`\b[45][0-9]{2}[ -]#?([45]\.[0-9]{1,3}\.[0-9]{1,3})\b`)
 
 // fate is what a report says of one recipient, and the code it gives. A report of delay, or of a mail that was passed on, says
 // nothing yet. This is the whole decision:

@@ -202,6 +202,11 @@ func TestCheck(t *testing.T) {
 		"timeout":        func(c *smtp.Config) { c.Timeout = time.Hour },
 		"cert_authority": func(c *smtp.Config) { c.CertAuthority = "no PEM" },
 	}
+	wide := good
+	wide.From, wide.DKIM = "notice@例子.中国", []smtp.DKIM{{Domain: "xn--fsqu00a.xn--fiqs8s", Selector: "s", Key: rsaKey}}
+	if err := wide.Check("x"); err != nil {
+		t.Errorf("a Chinese domain: %v", err)
+	}
 	for field, spoil := range tests {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
