@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"mime"
 	"net/mail"
 	"os"
 	"os/exec"
@@ -182,6 +183,20 @@ func TestSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject")); err != nil || subject != m.Subject {
+		t.Errorf("subject: got %q, %v; want %q", subject, err, m.Subject)
+	}
+	head, _, _ := strings.Cut(got.data, "\r\n\r\n")
+	for line := range strings.SplitSeq(head, "\r\n") {
+		for word := range strings.FieldsSeq(line) {
+			if strings.HasPrefix(word, "=?") && len(word) > 75 { // RFC 2047, section 2
+				t.Errorf("an encoded word of %d characters: %s", len(word), word)
+			}
+		}
+		if !ascii(line) || len(line) > 998 {
+			t.Errorf("a header line that not every server takes: %s", line)
+		}
+	}
 	token := channel.Marks{Use: "unsubscribe", Secrets: []channel.Secret{markSecret}}.Make(m.AttemptID)
 	for name, want := range map[string]string{
 		"Message-ID": "<" + mark(m.AttemptID) + "@lender.example>", "Reply-To": "<reply+" + mark(m.AttemptID) + "@lender.example>",
@@ -204,6 +219,8 @@ func TestSigned(t *testing.T) {
 		t.Error("the same message twice is not the same mail")
 	}
 }
+
+func ascii(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0 }
 
 // TestRecords: the records that an operator is told to publish are those by which the signatures verify.
 func TestRecords(t *testing.T) {
