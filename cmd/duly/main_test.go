@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits}, Condition: there,
 	})
 }
 
@@ -55,6 +55,16 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("got exit status %d, want %d", got, want)
 	}
+}
+
+// there is the condition [there:FILE]: whether this machine has a file.
+func there(cond string) (bool, error) {
+	file, ok := strings.CutPrefix(cond, "there:")
+	if !ok {
+		return false, errors.New("unknown condition")
+	}
+	_, err := os.Stat(file)
+	return err == nil, nil
 }
 
 // cutter cancels when the words it waits for are written: here, when a certain row is told to be bad.

@@ -70,8 +70,8 @@ func TestCloseTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Inbound["sms"] == nil || len(a.Inbound) != 1 {
-		t.Errorf("got %d carriers that are called back, want sms alone", len(a.Inbound))
+	if a.Inbound["sms"] == nil || a.Inbound["mail"] == nil || len(a.Inbound) != 2 {
+		t.Errorf("got %d carriers that are called back, want sms and mail", len(a.Inbound))
 	}
 	for range 2 {
 		if err := a.Close(); err != nil {

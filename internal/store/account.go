@@ -27,7 +27,9 @@ func scanAccount(r *row) Account {
 }
 
 // Accounts returns all accounts by name.
-func (db *DB) Accounts(ctx context.Context) ([]Account, error) { return db.accounts(ctx, "ORDER BY name") }
+func (db *DB) Accounts(ctx context.Context) ([]Account, error) {
+	return db.accounts(ctx, "ORDER BY name")
+}
 
 // FindAccount returns an account, or an error with code NotFound.
 func (db *DB) FindAccount(ctx context.Context, name string) (Account, error) {

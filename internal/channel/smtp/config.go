@@ -13,21 +13,28 @@ import (
 
 // Config is how to reach a mail server, and what its mails carry.
 type Config struct {
-	Host          string         `yaml:"host"`
-	Port          int            `yaml:"port"`        // 0: 587 with starttls, 465 with tls, 25 with none
-	TLS           Mode           `yaml:"tls"`         // starttls where it is not given
-	ServerName    string         `yaml:"server_name"` // of the certificate, where it is not the host
-	Username      string         `yaml:"username"`    // "" for a server that asks for none
-	Password      channel.Secret `yaml:"password"`
-	Auth          Auth           `yaml:"auth"` // auto where it is not given
-	From          string         `yaml:"from"` // what borrowers see: 示例消金 <notice@lender.example>
-	ReplyTo       string         `yaml:"reply_to"`
-	EnvelopeFrom  string         `yaml:"envelope_from"`  // where bounces go; {attempt} becomes the attempt's id. The address of from where it is not given
-	Helo          string         `yaml:"helo"`           // the name we give ourselves; the domain of from where it is not given
-	Unsubscribe   string         `yaml:"unsubscribe"`    // https address of one-click refusal; {attempt} becomes the attempt's id
-	Connections   int            `yaml:"connections"`    // at one time; 4 where it is not given
-	Timeout       time.Duration  `yaml:"timeout"`        // of one mail, connecting included; 60s where it is not given
-	CertAuthority string         `yaml:"cert_authority"` // PEM text of a private certificate authority
+	Host         string         `yaml:"host"`
+	Port         int            `yaml:"port"`        // 0: 587 with starttls, 465 with tls, 25 with none
+	TLS          Mode           `yaml:"tls"`         // starttls where it is not given
+	ServerName   string         `yaml:"server_name"` // of the certificate, where it is not the host
+	Username     string         `yaml:"username"`    // "" for a server that asks for none
+	Password     channel.Secret `yaml:"password"`
+	Auth         Auth           `yaml:"auth"` // auto where it is not given
+	From         string         `yaml:"from"` // what borrowers see: 示例消金 <notice@lender.example>
+	ReplyTo      string         `yaml:"reply_to"`
+	EnvelopeFrom string         `yaml:"envelope_from"` // where bounces go; {attempt} becomes the attempt's id, with a proof where there are secrets. The address of from where it is not given
+	Helo         string         `yaml:"helo"`          // the name we give ourselves; the domain of from where it is not given
+	Unsubscribe  string         `yaml:"unsubscribe"`   // https address of one-click refusal; {attempt} becomes the attempt's id, {token} what Duly's own /v1/unsubscribe/ knows it by
+	PlainOnly    bool           `yaml:"plain_only"`    // sends no HTML beside the plain text
+	DKIM         []DKIM         `yaml:"dkim"`          // signatures; none where the server signs
+
+	Secrets        []channel.Secret `yaml:"secrets"`         // one, or two while one replaces the other: what comes back proves by them that it is about a mail of ours
+	InboundSecrets []channel.Secret `yaml:"inbound_secrets"` // whoever POSTs mail to /v1/receipts/ gives one of them; none takes none
+	Inbox          string           `yaml:"inbox"`           // a maildir that bounces, complaints and replies are delivered to
+	InboxEvery     time.Duration    `yaml:"inbox_every"`     // how often it is looked at; 30s where it is not given
+	Connections    int              `yaml:"connections"`     // at one time; 4 where it is not given
+	Timeout        time.Duration    `yaml:"timeout"`         // of one mail, connecting included; 60s where it is not given
+	CertAuthority  string           `yaml:"cert_authority"`  // PEM text of a private certificate authority
 }
 
 // Mode is how the connection is protected.
@@ -59,6 +66,12 @@ const (
 	timeoutDefault     = 60 * time.Second
 	timeoutMax         = 10 * time.Minute
 	attemptMark        = "{attempt}"
+	tokenMark          = "{token}"
+	secretsMax         = 2
+	secretLenMin       = 16
+	inboxEveryDefault  = 30 * time.Second
+	inboxEveryMin      = time.Second
+	inboxEveryMax      = time.Hour
 )
 
 // Check reports all that is wrong with the configuration, at its place in the file.
@@ -67,6 +80,7 @@ func (c Config) Check(at string) error {
 	c.checkServer(p)
 	c.checkAuth(p)
 	c.checkHeaders(p)
+	c.checkBack(p)
 	return p.Err()
 }
 
@@ -116,9 +130,11 @@ func (c Config) checkAuth(p *channel.Problems) {
 func (c Config) checkHeaders(p *channel.Problems) {
 	if a, err := mail.ParseAddress(c.From); err != nil || !plainAddress(a.Address) {
 		p.Add("from", "not a sender", "write an address, or a name with it: Lender <notice@lender.example>")
+	} else {
+		c.checkDKIM(p, domain(a.Address))
 	}
 	if c.ReplyTo != "" {
-		if _, err := mail.ParseAddress(c.ReplyTo); err != nil {
+		if _, err := mail.ParseAddress(strings.ReplaceAll(c.ReplyTo, attemptMark, "a")); err != nil {
 			p.Add("reply_to", "not an address", "write it as name@host, or leave it out")
 		}
 	}
@@ -126,9 +142,54 @@ func (c Config) checkHeaders(p *channel.Problems) {
 		p.Add("envelope_from", "not an address", "write the bare address, such as bounce+{attempt}@lender.example")
 	}
 	if c.Unsubscribe != "" {
-		u, err := url.Parse(strings.ReplaceAll(c.Unsubscribe, attemptMark, "a"))
-		if err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(c.Unsubscribe, " <>\r\n") {
+		u, err := url.Parse(strings.NewReplacer(attemptMark, "a", tokenMark, "a").Replace(c.Unsubscribe))
+		if err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(c.Unsubscribe, " <>\r\n") || len(c.Unsubscribe) > unsubscribeMax {
 			p.Add("unsubscribe", "not an https address", "mail readers POST to it, so it must be public and https")
+		}
+	}
+}
+
+// checkBack reports what is wrong with how mail comes back.
+func (c Config) checkBack(p *channel.Problems) {
+	checkSecrets(p, "secrets", c.Secrets)
+	checkSecrets(p, "inbound_secrets", c.InboundSecrets)
+	if len(c.Secrets) == 0 {
+		need := func(key string, used bool) {
+			if used {
+				p.Add("secrets", "missing beside "+key, "without one anybody could make up a bounce or a refusal; make one with: openssl rand -hex 32")
+			}
+		}
+		need("inbox", c.Inbox != "")
+		need("inbound_secrets", len(c.InboundSecrets) > 0)
+		need("unsubscribe with {token}", strings.Contains(c.Unsubscribe, tokenMark))
+	}
+	if c.InboxEvery != 0 && (c.InboxEvery < inboxEveryMin || c.InboxEvery > inboxEveryMax) {
+		p.Add("inbox_every", "not from "+inboxEveryMin.String()+" to "+inboxEveryMax.String(), "leave it out for "+inboxEveryDefault.String())
+	}
+	for _, a := range []struct{ key, address string }{{"envelope_from", c.EnvelopeFrom}, {"reply_to", c.ReplyTo}} {
+		local, _, _ := strings.Cut(a.address, "@")
+		if strings.Contains(local, attemptMark) && len(local)-len(attemptMark)+markLenMax > localMax {
+			p.Add(a.key, "too long ahead of the @ once {attempt} is filled in", "keep what stands beside it to "+strconv.Itoa(localMax-markLenMax)+" characters, such as bounce+{attempt}")
+		}
+	}
+}
+
+// unsubscribeMax keeps the address of refusal within a line of a mail (RFC 5322, section 2.1.1).
+const unsubscribeMax = 800
+
+// localMax is the longest name ahead of the @ (RFC 5321, section 4.5.3.1.1), and markLenMax how long an attempt's mark can be.
+const (
+	localMax   = 64
+	markLenMax = 49
+)
+
+func checkSecrets(p *channel.Problems, key string, secrets []channel.Secret) {
+	if len(secrets) > secretsMax {
+		p.Add(key, "more than "+strconv.Itoa(secretsMax), "keep the new one and the one it replaces")
+	}
+	for i, s := range secrets {
+		if len(s.Reveal()) < secretLenMin {
+			p.Add(key+"["+strconv.Itoa(i)+"]", "shorter than "+strconv.Itoa(secretLenMin)+" characters", "make one with: openssl rand -hex 32")
 		}
 	}
 }
@@ -149,6 +210,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = timeoutDefault
+	}
+	if c.InboxEvery == 0 {
+		c.InboxEvery = inboxEveryDefault
 	}
 	if c.ServerName == "" {
 		c.ServerName = c.Host

@@ -219,8 +219,52 @@ func TestMailpit(t *testing.T) {
 			t.Errorf("List-Unsubscribe-Post: got %q", got)
 		}
 	})
+	t.Run("signed", func(t *testing.T) { signedMail(t, open) })
 	t.Run("chaos", func(t *testing.T) { chaos(t, open) })
 	t.Run("login over STARTTLS", func(t *testing.T) { login(t, closed, authority) })
+}
+
+// signedMail: the signatures hold in what another program received, and it finds the link of refusal as RFC 8058 wants it.
+func signedMail(t *testing.T, p pit) {
+	p.call(t, http.MethodDelete, "/api/v1/messages", map[string]any{}, nil)
+	s := newSender(t, signing(t, config(p.smtp)))
+	m := message(3)
+	if _, err := send(t, s, m); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		ID              string
+		MessageID       string
+		ReturnPath      string
+		HTML            string
+		ListUnsubscribe struct {
+			Header, HeaderPost string
+			Links              []string
+			Errors             string
+		}
+	}
+	list := p.kept(t)
+	if len(list) != 1 {
+		t.Fatalf("mailpit has %d mails, want 1", len(list))
+	}
+	p.call(t, http.MethodGet, "/api/v1/message/"+list[0].ID, nil, &got)
+	link := "https://duly.lender.example/v1/unsubscribe/" + channel.Marks{Use: "unsubscribe", Secrets: []channel.Secret{markSecret}}.Make(m.AttemptID)
+	if u := got.ListUnsubscribe; u.Errors != "" || !cmp.Equal(u.Links, []string{link}) || u.HeaderPost != "List-Unsubscribe=One-Click" {
+		t.Errorf("mailpit reads the link as %+v", u)
+	}
+	if got.MessageID != mark(m.AttemptID)+"@lender.example" || got.ReturnPath != "bounce+"+mark(m.AttemptID)+"@lender.example" || !strings.Contains(got.HTML, "<p>"+m.Text) {
+		t.Errorf("arrived as %+v", got)
+	}
+	resp, err := http.Get(p.api + "/api/v1/message/" + list[0].ID + "/raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifySigned(t, raw)
 }
 
 // chaos makes the server refuse some of many mails: what the sender says was taken is what is there.

@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,24 +155,57 @@ func TestCheck(t *testing.T) {
 	if err := good.Check("x"); err != nil {
 		t.Fatalf("a good configuration: %v", err)
 	}
-	password := channel.NewSecret("hunter2")
+	password, long, rsaKey := channel.NewSecret("hunter2"), channel.NewSecret("0123456789abcdef"), channel.NewSecret(theKeys().rsa)
 	tests := map[string]func(*smtp.Config){
-		"host":           func(c *smtp.Config) { c.Host = "" },
-		"host ":          func(c *smtp.Config) { c.Host = "smtp.lender.example:587" },
-		"port":           func(c *smtp.Config) { c.Port = 70000 },
-		"tls":            func(c *smtp.Config) { c.TLS = "maybe" },
-		"tls ":           func(c *smtp.Config) { c.TLS, c.Username, c.Password = smtp.ModeNone, "duly", password },
-		"username":       func(c *smtp.Config) { c.Password = password },
-		"password":       func(c *smtp.Config) { c.Username = "duly" },
-		"auth":           func(c *smtp.Config) { c.Auth = "ntlm" },
-		"from":           func(c *smtp.Config) { c.From = "Lender" },
-		"reply_to":       func(c *smtp.Config) { c.ReplyTo = "nobody" },
-		"envelope_from":  func(c *smtp.Config) { c.EnvelopeFrom = "Bounces <b@lender.example>" },
-		"helo":           func(c *smtp.Config) { c.Helo = "a b" },
-		"unsubscribe":    func(c *smtp.Config) { c.Unsubscribe = "http://lender.example/u" },
+		"host":          func(c *smtp.Config) { c.Host = "" },
+		"host ":         func(c *smtp.Config) { c.Host = "smtp.lender.example:587" },
+		"port":          func(c *smtp.Config) { c.Port = 70000 },
+		"tls":           func(c *smtp.Config) { c.TLS = "maybe" },
+		"tls ":          func(c *smtp.Config) { c.TLS, c.Username, c.Password = smtp.ModeNone, "duly", password },
+		"username":      func(c *smtp.Config) { c.Password = password },
+		"password":      func(c *smtp.Config) { c.Username = "duly" },
+		"auth":          func(c *smtp.Config) { c.Auth = "ntlm" },
+		"from":          func(c *smtp.Config) { c.From = "Lender" },
+		"reply_to":      func(c *smtp.Config) { c.ReplyTo = "nobody" },
+		"envelope_from": func(c *smtp.Config) { c.EnvelopeFrom = "Bounces <b@lender.example>" },
+		"helo":          func(c *smtp.Config) { c.Helo = "a b" },
+		"unsubscribe":   func(c *smtp.Config) { c.Unsubscribe = "http://lender.example/u" },
+		"unsubscribe  ": func(c *smtp.Config) { c.Unsubscribe = "https://lender.example/" + strings.Repeat("a", 1000) },
+		"unsubscribe ":  func(c *smtp.Config) { c.Unsubscribe = "https://lender.example/{token}\r\nX: y" },
+		"secrets":       func(c *smtp.Config) { c.Unsubscribe = "https://lender.example/{token}" },
+		"secrets ":      func(c *smtp.Config) { c.Inbox = "maildir" },
+		"secrets  ":     func(c *smtp.Config) { c.InboundSecrets = []channel.Secret{long} },
+		"secrets[0]":    func(c *smtp.Config) { c.Secrets = []channel.Secret{password} },
+		"secrets   ":    func(c *smtp.Config) { c.Secrets = []channel.Secret{long, long, long} },
+		"inbound_secrets[0]": func(c *smtp.Config) {
+			c.Secrets, c.InboundSecrets = []channel.Secret{long}, []channel.Secret{password}
+		},
+		"inbox_every":    func(c *smtp.Config) { c.InboxEvery = time.Millisecond },
+		"envelope_from ": func(c *smtp.Config) { c.EnvelopeFrom = "bounces-of-mail+{attempt}@lender.example" },
+		"dkim":           func(c *smtp.Config) { c.DKIM = []smtp.DKIM{{Domain: "mailer.example", Selector: "s", Key: rsaKey}} },
+		"dkim ": func(c *smtp.Config) {
+			c.DKIM = slices.Repeat([]smtp.DKIM{{Domain: "lender.example", Selector: "s", Key: rsaKey}}, 5)
+		},
+		"dkim[0].domain": func(c *smtp.Config) { c.DKIM = []smtp.DKIM{{Domain: "Lender.Example", Selector: "s", Key: rsaKey}} },
+		"dkim[0].selector": func(c *smtp.Config) {
+			c.DKIM = []smtp.DKIM{{Domain: "lender.example", Selector: "s; a=b", Key: rsaKey}}
+		},
+		"dkim[0].key":  func(c *smtp.Config) { c.DKIM = []smtp.DKIM{{Domain: "lender.example", Selector: "s"}} },
+		"dkim[0].key ": func(c *smtp.Config) { c.DKIM = []smtp.DKIM{{Domain: "lender.example", Selector: "s", Key: password}} },
+		"dkim[0].key  ": func(c *smtp.Config) {
+			c.DKIM = []smtp.DKIM{{Domain: "lender.example", Selector: "s", Key: channel.NewSecret(theKeys().small)}}
+		},
+		"dkim[0].key_file": func(c *smtp.Config) {
+			c.DKIM = []smtp.DKIM{{Domain: "lender.example", Selector: "s", KeyFile: "not-there.pem"}}
+		},
 		"connections":    func(c *smtp.Config) { c.Connections = 1000 },
 		"timeout":        func(c *smtp.Config) { c.Timeout = time.Hour },
 		"cert_authority": func(c *smtp.Config) { c.CertAuthority = "no PEM" },
+	}
+	wide := good
+	wide.From, wide.DKIM = "notice@例子.中国", []smtp.DKIM{{Domain: "xn--fsqu00a.xn--fiqs8s", Selector: "s", Key: rsaKey}}
+	if err := wide.Check("x"); err != nil {
+		t.Errorf("a Chinese domain: %v", err)
 	}
 	for field, spoil := range tests {
 		t.Run(field, func(t *testing.T) {

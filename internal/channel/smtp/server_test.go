@@ -38,7 +38,7 @@ type script map[string]string
 
 // server is a mail server that follows a script.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	log  channeltest.Log
 	addr *net.TCPAddr
 	ext  []string
@@ -56,7 +56,7 @@ type server struct {
 // mailGot is what the server got of one mail.
 type mailGot struct{ mail, rcpt, data string }
 
-func newServer(t *testing.T, s script, ext ...string) *server {
+func newServer(t testing.TB, s script, ext ...string) *server {
 	t.Helper()
 	srv := &server{t: t, script: s, ext: ext, open: map[net.Conn]bool{}}
 	srv.listen("127.0.0.1:0")

@@ -2,7 +2,11 @@
 //
 // A mail is taken when the server says so after the final dot, and not before: whatever goes wrong ahead of the dot
 // proves that nothing was taken, whatever goes wrong after it without an answer is [channel.Unknown]. The attempt's id
-// is the Message-ID, so what a server took can be found in its log.
+// begins the Message-ID, so what a server took can be found in its log.
+//
+// What comes back comes as mail: bounces (RFC 3464, RFC 6533), complaints (RFC 5965) and replies. They are POSTed to Hear, or
+// delivered to a maildir that Listen reads. Anybody can send mail, so a bounce or a complaint counts only where it holds the
+// mark that we gave the attempt ([channel.Marks]); a reply without one is known by its sender.
 //
 //	s, err := smtp.New("mail", smtp.Config{Host: "smtp.lender.example", From: "Lender <notice@lender.example>"})
 //	defer s.Close()
@@ -12,9 +16,13 @@ package smtp
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/emersion/go-msgauth/dkim"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
@@ -22,28 +30,46 @@ import (
 
 // Sender hands mail to one server over a bounded number of connections, which it keeps for the next mail.
 type Sender struct {
-	name string
-	c    Config
-	pool *pool
+	name       string
+	c          Config
+	pool       *pool
+	signatures []dkim.SignOptions
+	clock      func() time.Time
+	log        *slog.Logger
+	counts     [countEnd]atomic.Int64
 }
 
-var _ channel.Sender = (*Sender)(nil)
+var (
+	_ channel.Sender       = (*Sender)(nil)
+	_ channel.Inbound      = (*Sender)(nil)
+	_ channel.Listener     = (*Sender)(nil)
+	_ channel.Unsubscriber = (*Sender)(nil)
+	_ channel.Counter      = (*Sender)(nil)
+)
 
 // New makes a sender of a name. It does not connect yet.
-func New(name string, c Config, _ channel.Host) (*Sender, error) {
-	if err := c.Check("carriers." + name + ".smtp"); err != nil {
+func New(name string, c Config, h channel.Host) (*Sender, error) {
+	at := "carriers." + name + ".smtp"
+	if err := c.Check(at); err != nil {
+		return nil, err
+	}
+	signatures, err := c.signers(at)
+	if err != nil {
 		return nil, err
 	}
 	c = c.withDefaults()
-	return &Sender{name: name, c: c, pool: newPool(c)}, nil
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Sender{name: name, c: c, pool: newPool(c), signatures: signatures, clock: h.Clock, log: h.Log}, nil
 }
 
 // Name returns the operator's name of the carrier.
 func (s *Sender) Name() string { return s.name }
 
-// Caps says that a mail server takes e-mail, takes a repeated mail as a second one, and tells nothing more of it.
+// Caps says that a mail server takes e-mail, takes a repeated mail as a second one, and tells of it only where bounces are read.
 func (s *Sender) Caps() channel.Caps {
-	return channel.Caps{Channels: []duly.Channel{duly.ChannelEmail}, Timeout: s.c.Timeout}
+	return channel.Caps{Channels: []duly.Channel{duly.ChannelEmail}, Receipts: s.c.Inbox != "" || len(s.c.InboundSecrets) > 0, Timeout: s.c.Timeout}
 }
 
 // Close ends the connections that are kept. A Send under way ends its own.
@@ -58,7 +84,7 @@ var errTimeout = errors.New("the mail server did not answer in time")
 func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.c.Timeout, errTimeout)
 	defer cancel()
-	raw, cerr := s.c.compose(m)
+	raw, cerr := s.compose(m)
 	if cerr != nil {
 		return channel.Accepted{}, cerr
 	}
@@ -77,7 +103,7 @@ func (s *Sender) deliver(ctx context.Context, m channel.Message, raw []byte) (st
 		if err != nil {
 			return "", err
 		}
-		reply, err := conn.deliver(ctx, s.c.envelope(m.AttemptID), m.To, raw)
+		reply, err := conn.deliver(ctx, s.named(s.c.EnvelopeFrom, m.AttemptID), m.To, raw)
 		stale := err != nil && err.phase == phaseMail && conn.reused && err.lost()
 		s.pool.put(conn, err) // from here on it may be another's
 		if stale {
@@ -87,9 +113,30 @@ func (s *Sender) deliver(ctx context.Context, m channel.Message, raw []byte) (st
 	}
 }
 
-// envelope is the address that a bounce goes to.
-func (c *Config) envelope(id duly.AttemptID) string {
-	return strings.ReplaceAll(c.EnvelopeFrom, attemptMark, string(id))
+// named puts the mark of an attempt into an address.
+func (s *Sender) named(address string, id duly.AttemptID) string {
+	return strings.ReplaceAll(address, attemptMark, s.mark(id))
+}
+
+// mark names an attempt to the outside, with a proof where there are secrets.
+func (s *Sender) mark(id duly.AttemptID) string {
+	if len(s.c.Secrets) == 0 {
+		return string(id)
+	}
+	return s.marks().Make(id)
+}
+
+// marks are those of envelopes, Message-IDs and addresses to reply to.
+func (s *Sender) marks() channel.Marks { return channel.Marks{Use: "mail", Secrets: s.c.Secrets} }
+
+// unsubscribes are those of links of refusal.
+func (s *Sender) unsubscribes() channel.Marks {
+	return channel.Marks{Use: "unsubscribe", Secrets: s.c.Secrets}
+}
+
+// Unsubscribe returns the attempt that a link's token was made for.
+func (s *Sender) Unsubscribe(token string) (duly.AttemptID, bool) {
+	return s.unsubscribes().Read(token)
 }
 
 // queueIDMax is the longest reference that is taken for one.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"mime/multipart"
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
@@ -225,7 +226,7 @@ func TestMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body := decode(t, parsed); body != strings.ReplaceAll(m.Text, "\n", "\r\n") && body != m.Text {
+	if body := strings.TrimRight(decode(t, parsed), "\r\n"); body != strings.ReplaceAll(m.Text, "\n", "\r\n") && body != m.Text {
 		t.Errorf("text: got %q, want %q", body, m.Text)
 	}
 	from, err := mail.ParseAddress(parsed.Header.Get("From"))
@@ -255,10 +256,33 @@ func TestMail(t *testing.T) {
 	}
 }
 
+// decode returns the text of a mail, of two parts the plain one.
 func decode(t *testing.T, m *mail.Message) string {
 	t.Helper()
-	r := m.Body
-	switch m.Header.Get("Content-Transfer-Encoding") {
+	return decodePart(t, m, "text/plain")
+}
+
+func decodePart(t *testing.T, m *mail.Message, want string) string {
+	t.Helper()
+	r, encoding := m.Body, m.Header.Get("Content-Transfer-Encoding")
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind == "multipart/alternative" {
+		for parts := multipart.NewReader(m.Body, params["boundary"]); kind != want; {
+			p, err := parts.NextRawPart()
+			if err != nil {
+				t.Fatalf("no part %s: %v", want, err)
+			}
+			kind, _, _ = mime.ParseMediaType(p.Header.Get("Content-Type"))
+			r, encoding = p, p.Header.Get("Content-Transfer-Encoding")
+		}
+	}
+	if kind != want {
+		t.Fatalf("got %s, want %s", kind, want)
+	}
+	switch encoding {
 	case "base64":
 		r = base64.NewDecoder(base64.StdEncoding, r)
 	case "quoted-printable":

@@ -69,6 +69,8 @@ type Handler struct {
 	wake    chan struct{}
 	mu      sync.Mutex
 	last    lastStep
+
+	unsubscribe unsubscriber
 }
 
 // lastStep is what /healthz tells of the engine.
@@ -82,7 +84,7 @@ func New(d Deps) *Handler {
 	if d.Facts == nil {
 		d.Facts = d.Engine
 	}
-	h := &Handler{Deps: d, mux: http.NewServeMux(), metrics: newMetrics(d), wake: make(chan struct{}, 1)}
+	h := &Handler{Deps: d, mux: http.NewServeMux(), metrics: newMetrics(d), wake: make(chan struct{}, 1), unsubscribe: newUnsubscriber()}
 	h.handle("POST /v1/payments", h.postPayments)
 	h.handle("POST /v1/events", h.postEvents)
 	h.handle("GET /v1/borrowers/{id}/why", h.getWhy)
@@ -114,6 +116,8 @@ func New(d Deps) *Handler {
 	}
 	h.mux.HandleFunc("GET /v1/receipts/{carrier}", h.postReceipts)  // a carrier that asks whether we are who it is to call
 	h.mux.HandleFunc("POST /v1/receipts/{carrier}", h.postReceipts) // proves itself by the carrier's signature
+	h.mux.HandleFunc("GET /v1/unsubscribe/{token}", h.getUnsubscribe)
+	h.mux.HandleFunc("POST /v1/unsubscribe/{token}", h.postUnsubscribe) // proves itself by its token
 	h.mux.HandleFunc("GET /healthz", h.getHealth)
 	h.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
 		promhttp.HandlerFor(h.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)

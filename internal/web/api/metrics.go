@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/engine"
 )
 
@@ -35,7 +36,7 @@ func newMetrics(d Deps) *metrics {
 		gone:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "duly_forgotten_total", Help: "Records removed because they need not be kept any more, by kind."}, []string{"record"}),
 	}
 	m.registry.MustRegister(m.steps, m.sent, m.held, m.planned, m.receipts, m.asked, m.gone, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{d})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{d}, heardCollector(d.Inbound))
 	return m
 }
 
@@ -116,5 +117,26 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if feed, err := c.d.DB.FeedAt(ctx, engine.FeedPayments); err == nil && !feed.IsZero() {
 		gauge(descFeed, float64(feed.Unix()))
+	}
+}
+
+// heardCollector reads what carriers count of what came back to them.
+type heardCollector map[string]channel.Inbound
+
+var descCame = prometheus.NewDesc("duly_carrier_heard_total", "What came back to a carrier since the start, by what it was.", []string{"carrier", "what"}, nil)
+
+// Describe tells the name of what Collect collects.
+func (c heardCollector) Describe(ch chan<- *prometheus.Desc) { ch <- descCame }
+
+// Collect reads the counts of the carriers that have any.
+func (c heardCollector) Collect(ch chan<- prometheus.Metric) {
+	for name, in := range c {
+		counter, ok := in.(channel.Counter)
+		if !ok {
+			continue
+		}
+		for what, n := range counter.Counts() {
+			ch <- prometheus.MustNewConstMetric(descCame, prometheus.CounterValue, float64(n), name, what)
+		}
 	}
 }
