@@ -9,7 +9,7 @@ START   ?= 1
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo sim test unit lint bench bench-compare bench-report crash crash-nodes crash-stream stop-latency verify soak soak-serve fuzz fmt clean
+.PHONY: help build demo sim worlds test unit lint bench bench-compare bench-report crash crash-nodes crash-stream stop-latency verify soak soak-serve fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -20,7 +20,7 @@ build: ## build bin/duly, one static binary
 demo: build ## the main job in one command: make a book, import it, run 30 days, check every promise
 	$(BIN) demo --dir demo
 
-test: lint unit ## everything: lint, unit, property and conformance tests on SQLite and PostgreSQL, a crash test
+test: lint unit worlds ## everything: lint, unit, property and conformance tests on SQLite and PostgreSQL, SEEDS worlds of 90 days, a crash test
 	$(GO) run ./internal/sim/crashtest -contacts 2000 -kills 2
 
 unit: ## the tests alone; installs PostgreSQL and builds a mail server where they are absent
@@ -64,8 +64,10 @@ crash-nodes: ## three servers over one PostgreSQL, 300,000 contacts, a kill -9 o
 crash-stream: ## three servers over two PostgreSQL behind a log of three, 30,000 contacts; each kind is killed in turn for 2 minutes
 	$(GO) run ./internal/sim/crashtest -contacts 30000 -nodes 3 -stream -for 2m
 
-sim: build ## SEEDS worlds of 90 days and 200 borrowers from seed START on, in which everything goes wrong; then every guard is switched off and must be missed
+worlds: build ## SEEDS worlds of 90 days and 200 borrowers from seed START on, in which everything goes wrong
 	$(BIN) sim --seed $(START) --seeds $(SEEDS) --days 90 --borrowers 200
+
+sim: worlds ## the same; then every guard is switched off and must be missed
 	MUTANTS=all $(GO) test ./internal/sim -run TestMutants -timeout 30m
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED

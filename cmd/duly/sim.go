@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,9 @@ import (
 	"github.com/dulyhq/duly/internal/app"
 	"github.com/dulyhq/duly/internal/sim"
 )
+
+// heapSlack is by how many per cent the heap grows before what nobody needs is collected, while worlds are run.
+const heapSlack = 400
 
 type simFlags struct {
 	seed, seeds     uint64
@@ -62,6 +66,7 @@ func (c *command) sim(ctx context.Context, f simFlags) error {
 	if c.store != "" && (f.seeds > 1 || !app.IsPostgres(c.store)) {
 		return duly.Errorf(duly.Usage, "--store is the address of an empty PostgreSQL database, for one seed").WithHint("leave it out for a store that is thrown away")
 	}
+	debug.SetGCPercent(heapSlack) // worlds are small, and each is soon gone
 	began := c.now()
 	found, sum, err := c.simSeeds(ctx, t, f)
 	if err != nil {

@@ -102,6 +102,9 @@ const planPersonsMax = 4000
 // planGroups splits buckets into groups that are planned together: no more than the store takes well, and no more people
 // than fit.
 func (e *Engine) planGroups(ctx context.Context, buckets []int) ([][]int, error) {
+	if len(buckets) == 0 {
+		return nil, nil
+	}
 	people, err := e.db.People(ctx)
 	if err != nil {
 		return nil, err

@@ -289,27 +289,30 @@ func taught(c *duly.Contact, rc *duly.Receipt) lesson {
 // trace looks again for the attempts of receipts that came before their attempt's answer was stored.
 func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) error {
 	orphans, err := e.db.Orphans(ctx, queryMax)
-	if err != nil {
+	if err != nil || len(orphans) == 0 {
 		return err
 	}
 	var found, old []duly.Receipt
-	for _, rc := range orphans {
-		if rc.ProviderID == "" {
-			continue
+	err = e.db.View(ctx, func(tx *store.Tx) error {
+		for _, rc := range orphans {
+			if rc.ProviderID == "" {
+				continue
+			}
+			a, err := tx.FindAttemptByProvider(rc.Provider, rc.ProviderID)
+			if err != nil && duly.CodeOf(err) == duly.NotFound {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			old = append(old, rc)
+			rc.AttemptID = a.ID
+			found = append(found, rc)
 		}
-		a, err := e.db.FindAttemptByProvider(ctx, rc.Provider, rc.ProviderID)
-		if err != nil && duly.CodeOf(err) == duly.NotFound {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		old = append(old, rc)
-		rc.AttemptID = a.ID
-		found = append(found, rc)
-	}
-	if len(found) == 0 {
 		return nil
+	})
+	if err != nil || len(found) == 0 {
+		return err
 	}
 	if err := e.Accept(ctx, now, found, r); err != nil {
 		if _, moving := errors.AsType[*store.Moving](err); moving { // they stay orphans until the move is over
@@ -327,22 +330,22 @@ func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) err
 		if !ok {
 			continue
 		}
-		doubts, err := e.db.InDoubt(ctx, s.Name(), now.Add(-queryAfter), queryMax)
+		doubts, err := e.db.DoubtIDs(ctx, s.Name(), now.Add(-queryAfter), queryMax)
 		if err != nil {
 			return err
 		}
 		var known []duly.Receipt
-		for _, a := range doubts {
-			if b, _ := a.ID.Bucket(); len(e.holding.Mine([]int{b})) == 0 {
+		for _, id := range doubts {
+			if b, _ := id.Bucket(); len(e.holding.Mine([]int{b})) == 0 {
 				continue // its owner asks
 			}
-			status, ok, err := q.Query(ctx, a.ID)
+			status, ok, err := q.Query(ctx, id)
 			if err != nil {
 				e.log.Warn("carrier does not answer a query; will try again", "carrier", s.Name(), "error", err)
 				break
 			}
 			if ok {
-				known = append(known, duly.Receipt{Provider: s.Name(), Key: "query:" + string(a.ID), AttemptID: a.ID, Status: status, At: now})
+				known = append(known, duly.Receipt{Provider: s.Name(), Key: "query:" + string(id), AttemptID: id, Status: status, At: now})
 			}
 		}
 		if err := e.Accept(ctx, now, known, r); err != nil {

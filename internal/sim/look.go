@@ -19,15 +19,19 @@ func (w *world) look() error {
 		return nil
 	}
 	return w.eye.View(w.ctx, func(tx *store.Tx) error {
+		changed, err := w.changes(tx, buckets)
+		if err != nil {
+			return err
+		}
+		heads, err := tx.AuditHeads(buckets)
+		if err != nil {
+			return err
+		}
 		for _, b := range buckets {
-			rows, err := tx.BucketContacts(b)
-			if err != nil {
-				return err
+			for i := range changed[b] {
+				w.lookAt(&changed[b][i])
 			}
-			for i := range rows {
-				w.lookAt(&rows[i])
-			}
-			if err := w.follow(tx, b); err != nil {
+			if err := w.follow(tx, heads[b]); err != nil {
 				return err
 			}
 			if err := w.balance(tx, b); err != nil {
@@ -38,15 +42,42 @@ func (w *world) look() error {
 	})
 }
 
+// changes returns the contacts of buckets that are not as they were seen last, by bucket, each in order of id.
+func (w *world) changes(tx *store.Tx, buckets []int) (map[int][]duly.Contact, error) {
+	sights, err := tx.Sights(buckets, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	var ids []duly.ContactID
+	for i := range sights {
+		s := &sights[i]
+		was, seen := w.ledger.of(s.Borrower).rows[s.ID]
+		if !seen || was.State != s.State || was.Reason != s.Reason || !was.NotBefore.Equal(s.NotBefore) {
+			ids = append(ids, s.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	slices.Sort(ids)
+	rows, err := tx.FindContacts(ids)
+	if err != nil {
+		return nil, err
+	}
+	out := map[int][]duly.Contact{}
+	for _, id := range ids {
+		c := rows[id]
+		out[c.BorrowerID.Bucket()] = append(out[c.BorrowerID.Bucket()], c)
+	}
+	return out, nil
+}
+
 func sorted(set map[int]bool) []int { return slices.Sorted(maps.Keys(set)) }
 
-// lookAt holds one contact against what it was and against what the carrier knows of it.
+// lookAt holds one contact that changed against what it was and against what the carrier knows of it.
 func (w *world) lookAt(c *duly.Contact) {
 	k := w.ledger.of(c.BorrowerID)
 	was, seen := k.rows[c.ID]
-	if seen && was.State == c.State && was.Reason == c.Reason && was.NotBefore.Equal(c.NotBefore) {
-		return
-	}
 	k.rows[c.ID] = *c
 	w.count.Checks++
 	if !seen {
@@ -92,19 +123,26 @@ func backwards(from, to duly.ContactState) bool {
 	return false
 }
 
-// follow follows a bucket's record from where it was left.
-func (w *world) follow(tx *store.Tx, bucket int) error {
-	chain := w.chains[bucket]
+// follow follows a bucket's record from where it was left to its head.
+func (w *world) follow(tx *store.Tx, head audit.Chain) error {
+	chain := w.chains[head.Bucket]
 	if chain == nil {
-		chain = &audit.Chain{Bucket: bucket}
-		w.chains[bucket] = chain
+		chain = &audit.Chain{Bucket: head.Bucket}
+		w.chains[head.Bucket] = chain
 	}
-	return tx.AuditAfter(bucket, chain.Seq, func(e audit.Entry) error {
+	if *chain == head {
+		return nil
+	}
+	err := tx.AuditAfter(head.Bucket, chain.Seq, func(e audit.Entry) error {
 		if b := chain.Next(&e); b != nil {
 			w.broke(&Breach{Violation: Violation{Promise: promiseAudit, Story: b.String()}, At: w.now})
 		}
 		return nil
 	})
+	if err == nil && *chain != head {
+		w.broke(&Breach{Violation: Violation{Promise: promiseAudit, Story: fmt.Sprintf("the record of bucket %d does not end at its head", head.Bucket)}, At: w.now})
+	}
+	return err
 }
 
 // balance holds what the store says is owed against the world's own ledger, of those in a bucket whose facts changed.

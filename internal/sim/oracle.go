@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -265,10 +266,16 @@ func (w *world) planAgain(p *process) {
 	now := p.clock()
 	since := now.AddDate(0, 0, -historyDays)
 	err := w.eye.View(w.ctx, func(tx *store.Tx) error {
-		var ids []duly.BorrowerID
-		for _, b := range buckets {
-			ids = append(ids, w.byBucket[b]...)
+		sights, err := tx.Sights(buckets, now.Truncate(time.Microsecond))
+		if err != nil {
+			return err
 		}
+		var ids []duly.BorrowerID // not others of their buckets: time alone may have changed what those need
+		for _, s := range sights {
+			ids = append(ids, s.Borrower)
+		}
+		slices.SortFunc(ids, func(a, b duly.BorrowerID) int { return cmp.Or(a.Bucket()-b.Bucket(), cmp.Compare(a, b)) })
+		ids = slices.Compact(ids)
 		persons, err := tx.PersonsOf(ids, store.Since{Facts: since, Contacts: since})
 		if err != nil {
 			return err
@@ -279,9 +286,6 @@ func (w *world) planAgain(p *process) {
 		}
 		for i := range persons {
 			who := persons[i].Borrower.ID
-			if !slices.ContainsFunc(persons[i].Contacts, func(c duly.Contact) bool { return c.ChangedAt.Equal(now) }) {
-				continue // somebody else of the bucket was planned: time alone may have changed what this one needs
-			}
 			w.count.Checks++
 			r, err := plan.Next(&plan.Input{
 				Person: &persons[i], Strategy: p.policy.strategy, Rules: p.policy.set, Calendars: w.calendars, Location: w.loc, Now: now,

@@ -199,5 +199,5 @@ func freshStore(_ context.Context, dir string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "duly.db")
-	return path + store.Hasty, os.WriteFile(path, b, 0o600)
+	return path + store.Lone, os.WriteFile(path, b, 0o600)
 }

@@ -177,18 +177,33 @@ func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID str
 	if providerID == "" {
 		return a, noAttempt()
 	}
-	var found []duly.Attempt
-	err = db.View(ctx, func(tx *Tx) error {
-		found, err = tx.attempts("provider_id = $1 AND provider_id <> '' AND carrier = $2 ORDER BY claimed_at DESC, contact_id, no LIMIT 1", providerID, carrier)
-		return err
-	})
+	err = db.View(ctx, func(tx *Tx) error { a, err = tx.FindAttemptByProvider(carrier, providerID); return err })
+	return a, err
+}
+
+// FindAttemptByProvider is [DB.FindAttemptByProvider] in a snapshot of several looks.
+func (tx *Tx) FindAttemptByProvider(carrier, providerID string) (duly.Attempt, error) {
+	found, err := tx.attempts("provider_id = $1 AND provider_id <> '' AND carrier = $2 ORDER BY claimed_at DESC, contact_id, no LIMIT 1", providerID, carrier)
 	if err == nil && len(found) == 0 {
 		err = noAttempt()
 	}
 	if err != nil {
-		return a, err
+		return duly.Attempt{}, err
 	}
 	return found[0], nil
+}
+
+// DoubtIDs is [DB.InDoubt] of one carrier, by id.
+func (db *DB) DoubtIDs(ctx context.Context, carrier string, before time.Time, limit int) (out []duly.AttemptID, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error {
+			out = append(out, duly.NewAttemptID(duly.ContactID(r.text()), r.int()))
+			return nil
+		},
+			"SELECT contact_id, no FROM attempt WHERE state = 'in_doubt' AND ended_at <= $1 AND carrier = $2 ORDER BY ended_at, contact_id, no LIMIT $3",
+			micros(before), carrier, int64(limit))
+	})
+	return out, err
 }
 
 // InDoubt returns the attempts in doubt of a carrier ("": of all) that came to be so before or at an instant (zero: at

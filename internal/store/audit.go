@@ -47,6 +47,17 @@ func (tx *Tx) AuditLast(bucket int) (last int64, err error) {
 	return last, err
 }
 
+// AuditHeads returns the last entries of buckets, as each bucket's row has them.
+func (tx *Tx) AuditHeads(buckets []int) (map[int]audit.Chain, error) {
+	out := make(map[int]audit.Chain, len(buckets))
+	err := tx.inBuckets(buckets, func(r *row) error {
+		b := r.int()
+		out[b] = audit.Chain{Bucket: b, Seq: r.int64(), Hash: r.text()}
+		return nil
+	}, "SELECT bucket, audit_seq, audit_hash FROM bucket WHERE bucket @ids($1)")
+	return out, err
+}
+
 // entriesBetween hands on the entries of a bucket behind one number, up to and with another.
 func (tx *Tx) entriesBetween(bucket int, after, until int64, fn func(audit.Entry) error) error {
 	for {

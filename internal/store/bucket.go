@@ -55,11 +55,11 @@ func (tx *Tx) lock() error {
 	if len(tx.order) <= tx.db.d.groupMax { // not a chunk of an import, which may reckon for long
 		cols += " @brief" // others wait for these buckets: a process that is paused here must not keep them
 	}
-	return tx.query(func(r *row) error {
+	return tx.inBuckets(tx.order, func(r *row) error {
 		b, state := scanBucket(r)
 		tx.buckets[b] = &state
 		return nil
-	}, "SELECT "+cols+" FROM bucket WHERE bucket @ids($1) ORDER BY bucket @lock", tx.db.d.numbers(tx.order))
+	}, "SELECT "+cols+" FROM bucket WHERE bucket @ids($1) ORDER BY bucket @lock")
 }
 
 var closeBuckets = batch{
@@ -211,19 +211,19 @@ func (tx *Tx) TakeDirty(bucket int) ([]duly.BorrowerID, error) {
 // PlanBuckets returns the buckets with something to plan: people and a day not yet planned, persons marked dirty, or a
 // next rung that is due.
 func (db *DB) PlanBuckets(ctx context.Context, day civil.Date, now time.Time) ([]int, error) {
-	return db.bucketsWhere(ctx, "(b.people > 0 AND b.planned_through < $1) "+
+	return db.bucketsWhere(ctx, "b.people > 0 AND (b.planned_through < $1 "+
 		"OR EXISTS (SELECT 1 FROM dirty d WHERE d.bucket = b.bucket) "+
-		"OR EXISTS (SELECT 1 FROM waiting w WHERE w.bucket = b.bucket AND w.kind = 1 AND w.at <= $2)", day.Int(), micros(now))
+		"OR EXISTS (SELECT 1 FROM waiting w WHERE w.bucket = b.bucket AND w.kind = 1 AND w.at <= $2))", day.Int(), micros(now))
 }
 
 // LeaseBuckets returns the buckets with attempts that are open though their lease has ended.
 func (db *DB) LeaseBuckets(ctx context.Context, now time.Time) ([]int, error) {
-	return db.bucketsWhere(ctx, "EXISTS (SELECT 1 FROM attempt a WHERE a.bucket = b.bucket AND a.state = 'open' AND a.lease_until <= $1)", micros(now))
+	return db.bucketsWhere(ctx, db.first("attempt WHERE state = 'open'")+"EXISTS (SELECT 1 FROM attempt a WHERE a.bucket = b.bucket AND a.state = 'open' AND a.lease_until <= $1)", micros(now))
 }
 
 // InboxBuckets returns the buckets with receipts that were not looked at yet.
 func (db *DB) InboxBuckets(ctx context.Context) ([]int, error) {
-	return db.bucketsWhere(ctx, "EXISTS (SELECT 1 FROM receipt r WHERE r.bucket = b.bucket AND r.applied_at = 0)")
+	return db.bucketsWhere(ctx, db.first("receipt WHERE applied_at = 0")+"EXISTS (SELECT 1 FROM receipt r WHERE r.bucket = b.bucket AND r.applied_at = 0)")
 }
 
 // MeasureBuckets returns the buckets with contacts that wait for their outcome and were not looked at on the day.
@@ -245,6 +245,15 @@ func (db *DB) bucketsWhere(ctx context.Context, condition string, args ...any) (
 			"SELECT b.bucket FROM bucket b WHERE "+condition+" ORDER BY b.bucket", args...)
 	})
 	return out, err
+}
+
+// first is a condition that a bucket is not before the first that has such rows, of which there is an index by bucket: mostly there
+// are none, and no bucket is asked. Where rows lie in several places it says nothing.
+func (db *DB) first(rows string) string {
+	if db.spread {
+		return ""
+	}
+	return "b.bucket >= (SELECT MIN(bucket) FROM " + rows + ") AND "
 }
 
 // Audit notes what the transaction did in a bucket that it holds. The entry is sealed and written on commit, or not at

@@ -187,8 +187,8 @@ func (db *DB) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	applied, err := schemaVersions(ctx, db.d, db.writer.db)
-	if err != nil {
+	var applied []int
+	if err := db.View(ctx, func(tx *Tx) error { applied, err = tx.schemaVersions(); return err }); err != nil {
 		return db.d.explain(fmt.Errorf("read the schema's version: %w", err))
 	}
 	if len(applied) == 0 {
@@ -228,6 +228,16 @@ func schemaVersions(ctx context.Context, d *dialect, q rowQuerier) ([]int, error
 		out = append(out, n)
 	}
 	return out, rows.Err()
+}
+
+// schemaVersions is the same by the store's own connection: that of migrations is made anew each time.
+func (tx *Tx) schemaVersions() (out []int, err error) {
+	n := 0
+	if err := tx.query(func(r *row) error { n = r.int(); return nil }, tx.db.d.hasSchema); err != nil || n == 0 {
+		return nil, err
+	}
+	err = tx.query(func(r *row) error { out = append(out, r.int()); return nil }, "SELECT version FROM schema_version ORDER BY version")
+	return out, err
 }
 
 func tooNew(at, have int) error {

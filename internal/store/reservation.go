@@ -142,5 +142,5 @@ func (db *DB) Reservations(ctx context.Context, state duly.TouchState, limit int
 
 // ReservationBuckets returns the buckets with reservations that are kept though their slot ran out.
 func (db *DB) ReservationBuckets(ctx context.Context, now time.Time) ([]int, error) {
-	return db.bucketsWhere(ctx, "EXISTS (SELECT 1 FROM touch t WHERE t.bucket = b.bucket AND t.state = 'reserved' AND t.expires_at <= $1)", micros(now))
+	return db.bucketsWhere(ctx, db.first("touch WHERE state = 'reserved'")+"EXISTS (SELECT 1 FROM touch t WHERE t.bucket = b.bucket AND t.state = 'reserved' AND t.expires_at <= $1)", micros(now))
 }

@@ -20,6 +20,24 @@ func (tx *Tx) BucketContacts(bucket int) ([]duly.Contact, error) {
 	return tx.contacts(contactQuery+"bucket = $1 ORDER BY id", int64(bucket))
 }
 
+// Sight is what is seen of a contact at a glance.
+type Sight struct {
+	ID        duly.ContactID
+	Borrower  duly.BorrowerID
+	State     duly.ContactState
+	Reason    string
+	NotBefore time.Time
+}
+
+// Sights returns the contacts of buckets that were changed at an instant (zero: all), at a glance and in no order.
+func (tx *Tx) Sights(buckets []int, at time.Time) (out []Sight, err error) {
+	err = tx.inBuckets(buckets, func(r *row) error {
+		out = append(out, Sight{duly.ContactID(r.text()), duly.BorrowerID(r.text()), duly.ContactState(r.text()), r.text(), r.time()})
+		return nil
+	}, "SELECT id, borrower_id, state, reason, not_before FROM contact WHERE bucket @ids($1) AND (changed_at = $2 OR $2 = 0)", micros(at))
+	return out, err
+}
+
 // BucketAttempts returns every attempt of one bucket, oldest first.
 func (tx *Tx) BucketAttempts(bucket int) ([]duly.Attempt, error) {
 	return tx.attempts("bucket = $1 ORDER BY claimed_at, contact_id, no", int64(bucket))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"sync/atomic"
 )
 
@@ -43,8 +44,10 @@ type session struct {
 type pool struct {
 	db      *sql.DB // for the schema, and the connections to Postgres
 	connect func(ctx context.Context) (conn, error)
-	idle    chan *session // nil for Postgres
+	idle    chan struct{} // one for each session that is free; nil for Postgres
 	closed  atomic.Bool   // the sessions that are left connect no more
+	mu      sync.Mutex
+	free    []*session // the one used last is taken first: its statements are prepared, and its pages at hand
 }
 
 var errClosed = errors.New("the store is closed")
@@ -52,9 +55,9 @@ var errClosed = errors.New("the store is closed")
 func newPool(db *sql.DB, kept int, connect func(ctx context.Context) (conn, error)) *pool {
 	p := &pool{db: db, connect: connect}
 	if kept > 0 {
-		p.idle = make(chan *session, kept)
+		p.idle = make(chan struct{}, kept)
 		for range kept {
-			p.idle <- &session{}
+			p.giveBack(&session{})
 		}
 	}
 	return p
@@ -65,7 +68,8 @@ func (p *pool) begin(ctx context.Context, text string, part bool) (*session, err
 	s := &session{}
 	if p.idle != nil {
 		select {
-		case s = <-p.idle:
+		case <-p.idle:
+			s = p.take()
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -105,11 +109,23 @@ func (p *pool) rollback(s *session) {
 }
 
 func (p *pool) giveBack(s *session) {
-	if p.idle != nil {
-		p.idle <- s
+	if p.idle == nil {
+		s.drop(false)
 		return
 	}
-	s.drop(false)
+	p.mu.Lock()
+	p.free = append(p.free, s)
+	p.mu.Unlock()
+	p.idle <- struct{}{}
+}
+
+// take returns a session that is free, of which idle has just told.
+func (p *pool) take() *session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.free[len(p.free)-1]
+	p.free = p.free[:len(p.free)-1]
+	return s
 }
 
 // alone runs one query that is a transaction of its own.
@@ -126,12 +142,13 @@ func (p *pool) alone(ctx context.Context, scan func(*row) error, query string, a
 func (p *pool) close() error {
 	if p.idle != nil {
 		for range cap(p.idle) {
-			s := <-p.idle
+			<-p.idle
+			s := p.take()
 			s.drop(false)
 		}
 		p.closed.Store(true)
 		for range cap(p.idle) {
-			p.idle <- &session{}
+			p.giveBack(&session{})
 		}
 	}
 	return p.db.Close()

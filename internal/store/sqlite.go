@@ -18,8 +18,14 @@ import (
 // commits then do not wait for the disk. A crash of the process alone still loses nothing.
 const Hasty = "?sync=off"
 
+// Lone is [Hasty] for stores that one goroutine of a process uses, such as those of simulations: reading and writing share one
+// connection, which has its pages at hand. A transaction in another one waits for ever.
+const Lone = Hasty + "&lone"
+
 func (db *DB) connectSQLite(path string) error {
+	path, lone := strings.CutSuffix(path, Lone)
 	path, hasty := strings.CutSuffix(path, Hasty)
+	hasty = hasty || lone
 	if path == "" || strings.Contains(path, ":memory:") {
 		return duly.Errorf(duly.Usage, "a store needs a file").WithHint("give a path such as duly.db")
 	}
@@ -38,7 +44,10 @@ func (db *DB) connectSQLite(path string) error {
 			return newLiteConn(path, pragmas, hasty || readOnly)
 		}
 	}
-	db.d, db.writer, db.reader = &sqliteDialect, newPool(schema, 1, connect(false)), newPool(schema, readersMax, connect(true))
+	db.d, db.writer = &sqliteDialect, newPool(schema, 1, connect(false))
+	if db.reader = db.writer; !lone {
+		db.reader = newPool(schema, readersMax, connect(true))
+	}
 	return nil
 }
 

@@ -70,7 +70,7 @@ type DB struct {
 // Open opens a store that [Create] has made: a "postgres://" address, or the path of a SQLite file. It refuses one whose
 // tables are not those of this program, and does not create anything.
 func Open(ctx context.Context, dsn string) (*DB, error) {
-	if path := strings.TrimSuffix(dsn, Hasty); !isPostgres(dsn) {
+	if path, _, _ := strings.Cut(dsn, Hasty); !isPostgres(dsn) {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 			return nil, duly.Errorf(duly.NotFound, "there is no store here").At(duly.Place{File: dsn}).
 				WithHint("create one with duly migrate, or name the right file")
@@ -142,11 +142,23 @@ func connect(ctx context.Context, dsn string) (*DB, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, connectDeadline, errors.New("the store does not answer"))
 	defer cancel()
-	if err := db.writer.db.PingContext(ctx); err != nil {
+	if err := db.reach(ctx); err != nil {
 		db.Close()
 		return nil, unreachable(dsn, err)
 	}
 	return db, nil
+}
+
+// reach finds out whether the store is there, by a connection that is kept for later.
+func (db *DB) reach(ctx context.Context) error {
+	if db.d != &sqliteDialect {
+		return db.writer.db.PingContext(ctx)
+	}
+	s, err := db.reader.begin(ctx, db.d.beginView, false)
+	if err == nil {
+		db.reader.rollback(s)
+	}
+	return err
 }
 
 func unreachable(dsn string, err error) error {

@@ -180,15 +180,22 @@ func (tx *Tx) queries(asks ...ask) error {
 // inBuckets hands to scan the rows of buckets that a query asks for in its $1: one query for all of them, or on a store that
 // is spread one for each.
 func (tx *Tx) inBuckets(buckets []int, scan func(*row) error, query string, args ...any) error {
-	if !tx.db.spread {
+	if alone := len(buckets) == 1 && tx.db.d.across == nil; !tx.db.spread && !alone {
 		return tx.query(scan, query, append([]any{tx.db.d.numbers(buckets)}, args...)...)
 	}
-	query = strings.ReplaceAll(query, "bucket @ids($1)", "bucket = $1")
+	query = tx.db.oneBucketText(query)
 	asks := make([]ask, len(buckets))
 	for i, b := range buckets {
 		asks[i] = ask{query, append([]any{int64(b)}, args...), scan}
 	}
 	return tx.queries(asks...)
+}
+
+type oneBucketKey string
+
+// oneBucketText is the text of a query for rows of buckets as it is for one of them.
+func (db *DB) oneBucketText(text string) string {
+	return db.made(oneBucketKey(text), func() string { return strings.ReplaceAll(text, "bucket @ids($1)", "bucket = $1") })
 }
 
 var errNoAnswer = errors.New("the store does not answer")
