@@ -9,6 +9,9 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
+// PlanGroups is how buckets are put together that are planned in one commit.
+func (e *Engine) PlanGroups(buckets []int, persons map[int]int64) [][]int { return e.planGroups(buckets, persons) }
+
 var errRollback = errors.New("rolled back, as a store does that has to run a transaction again")
 
 // RecallTwice claims one contact of a bucket and stores that it was taken back, in a transaction that runs twice.

@@ -49,7 +49,7 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 	if g, err := e.learnGap(ctx, now); err != nil || g.held {
 		return PlanReport{}, err
 	}
-	buckets, err := e.db.PlanBuckets(ctx, today, now)
+	buckets, persons, err := e.db.PlanBuckets(ctx, today, now)
 	if buckets = e.holding.Mine(buckets); err != nil {
 		return PlanReport{}, err
 	}
@@ -60,9 +60,7 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 		first  error
 		groups [][]int
 	)
-	if groups, err = e.planGroups(ctx, buckets); err != nil {
-		return total, err
-	}
+	groups = e.planGroups(buckets, persons)
 	work := func() {
 		for {
 			mu.Lock()
@@ -99,22 +97,22 @@ func (e *Engine) Plan(ctx context.Context, now time.Time) (PlanReport, error) {
 // planPersonsMax bounds how many persons are held in memory by one worker, as far as buckets are even.
 const planPersonsMax = 4000
 
-// planGroups splits buckets into groups that are planned together: no more than the store takes well, and no more people
-// than fit.
-func (e *Engine) planGroups(ctx context.Context, buckets []int) ([][]int, error) {
-	if len(buckets) == 0 {
-		return nil, nil
-	}
-	people, err := e.db.People(ctx)
-	if err != nil {
-		return nil, err
-	}
-	size := int(max(1, planPersonsMax*duly.Buckets/max(1, people)))
+// planGroups splits buckets into groups that are planned together: no more than the store takes well, and no more persons to be
+// looked at than fit. A group is a commit: where few persons changed in many buckets, these are one.
+func (e *Engine) planGroups(buckets []int, persons map[int]int64) [][]int {
 	var out [][]int
 	for _, group := range e.db.Groups(buckets) {
-		out = slices.AppendSeq(out, slices.Chunk(group, size))
+		first, sum := 0, int64(0)
+		for i, b := range group {
+			if i > first && sum+persons[b] > planPersonsMax {
+				out = append(out, group[first:i:i])
+				first, sum = i, 0
+			}
+			sum += persons[b]
+		}
+		out = append(out, group[first:])
 	}
-	return out, nil
+	return out
 }
 
 // planRetries bounds how often a bucket is planned anew because its facts changed meanwhile.

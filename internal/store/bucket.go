@@ -209,11 +209,20 @@ func (tx *Tx) TakeDirty(bucket int) ([]duly.BorrowerID, error) {
 }
 
 // PlanBuckets returns the buckets with something to plan: people and a day not yet planned, persons marked dirty, or a
-// next rung that is due.
-func (db *DB) PlanBuckets(ctx context.Context, day civil.Date, now time.Time) ([]int, error) {
-	return db.bucketsWhere(ctx, "b.people > 0 AND (b.planned_through < $1 "+
-		"OR EXISTS (SELECT 1 FROM dirty d WHERE d.bucket = b.bucket) "+
-		"OR EXISTS (SELECT 1 FROM waiting w WHERE w.bucket = b.bucket AND w.kind = 1 AND w.at <= $2))", day.Int(), micros(now))
+// next rung that is due; and by bucket how many persons that is at most.
+func (db *DB) PlanBuckets(ctx context.Context, day civil.Date, now time.Time) (buckets []int, persons map[int]int64, err error) {
+	persons = map[int]int64{}
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error {
+			b := r.int()
+			buckets, persons[b] = append(buckets, b), r.int64()
+			return nil
+		}, "SELECT bucket, persons FROM (SELECT b.bucket AS bucket, CASE WHEN b.planned_through < $1 THEN b.people ELSE "+
+			"(SELECT COUNT(*) FROM dirty d WHERE d.bucket = b.bucket) + "+
+			"(SELECT COUNT(*) FROM waiting w WHERE w.bucket = b.bucket AND w.kind = 1 AND w.at <= $2) END AS persons "+
+			"FROM bucket b WHERE b.people > 0) work WHERE persons > 0 ORDER BY bucket", day.Int(), micros(now))
+	})
+	return buckets, persons, err
 }
 
 // LeaseBuckets returns the buckets with attempts that are open though their lease has ended.

@@ -70,11 +70,14 @@ func testReceipts(t *testing.T, w *world) {
 
 func testDirty(t *testing.T, w *world) {
 	ctx := context.Background()
-	ids := InBucket(19, 3)
+	ids, looked := InBucket(19, 3), int64(1)
 	plan := func(day civil.Date) []int {
-		got, err := w.db.PlanBuckets(ctx, day, w.now)
+		got, persons, err := w.db.PlanBuckets(ctx, day, w.now)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if want := looked; len(got) > 0 && persons[19] != want {
+			t.Errorf("got %d persons to be looked at, want %d", persons[19], want)
 		}
 		return got
 	}
@@ -85,6 +88,7 @@ func testDirty(t *testing.T, w *world) {
 	w.same("planned today", plan(today), []int(nil))
 	w.same("tomorrow", plan(today.Add(1)), []int{19})
 	w.update([]int{19}, func(tx *store.Tx) error { return tx.MarkDirty([]duly.BorrowerID{ids[2], ids[0], ids[2]}) })
+	looked = 2
 	w.same("dirty", plan(today), []int{19})
 	w.update([]int{19}, func(tx *store.Tx) error {
 		got, err := tx.Dirty([]int{19})
@@ -99,6 +103,7 @@ func testDirty(t *testing.T, w *world) {
 		w.same("who is taken", got, ids[2:])
 		return err
 	})
+	looked = 1
 	w.same("clean", plan(today), []int(nil))
 	w.update([]int{19}, func(tx *store.Tx) error { return tx.MarkBucketDirty(19) })
 	w.same("a dirty bucket", plan(today), []int{19})
