@@ -15,17 +15,19 @@ import (
 	"github.com/dulyhq/duly/internal/channel/aliyun"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
+	"github.com/dulyhq/duly/internal/channel/tencent"
 	"github.com/dulyhq/duly/internal/channel/webhook"
 )
 
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"aliyun":  kindOf(adapter(aliyun.New)),
+		"aliyun": kindOf(adapter(aliyun.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
 		"smtp":    kindOf(adapter(smtp.New)),
+		"tencent": kindOf(adapter(tencent.New)),
 		"webhook": kindOf(adapter(webhook.New)),
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +53,8 @@ func (c Config) Check(at string) error {
 		c.Link.CheckURL(p, "endpoint", c.Endpoint)
 	}
 	c.Templates.Check(p, "templates")
-	for name, t := range c.Templates {
+	for _, name := range slices.Sorted(maps.Keys(c.Templates)) {
+		t := c.Templates[name]
 		if t.Sign == "" && c.Sign == "" {
 			p.Add("templates."+name+".sign", "missing, and the carrier has none", "write the approved sign name, without its brackets")
 		}

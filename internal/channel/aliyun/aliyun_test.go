@@ -176,6 +176,7 @@ func TestHear(t *testing.T) {
 		{"refused, but the service delivered it", `[` + report(false, "MBBLACK") + `]`, details(attemptID(), 3, "DELIVERED"), with(duly.ReceiptFailed, "MBBLACK"), nil},
 		{"refused, but the service knows another reason", `[` + report(false, "MBBLACK") + `]`, details(attemptID(), 2, "MK:0001"), with(duly.ReceiptFailed, "MBBLACK"), nil},
 		{"refused, but the service knows nothing", `[` + report(false, "MBBLACK") + `]`, `{"Code":"OK"}`, with(duly.ReceiptFailed, "MBBLACK"), nil},
+		{"refused, but the account may not ask", `[` + report(false, "MBBLACK") + `]`, `{"Code":"isp.RAM_PERMISSION_DENY"}`, with(duly.ReceiptFailed, "MBBLACK"), nil},
 		{"of another program", `[` + strings.Replace(report(true, ""), string(attemptID()), "order 7", 1) + `,` + up + `]`, "", nil, reply},
 		{"a reply", `[` + up + `]`, "", nil, reply},
 		{"a reply whose number is a text", `[` + strings.Replace(up, "1234567890", `"1234567890"`, 1) + `]`, "", nil, reply},

@@ -35,7 +35,7 @@ type event struct {
 
 // Hear reads receipts and replies. They are unsigned: the secret in the URL proves them, and what would mark an address, or
 // write down a refusal, is believed only once QuerySendDetails says the same. Where it does not, the message counts as failed
-// and no more; where it does not answer, nothing is taken and the service will call again.
+// and no more, nor where the account may not ask; where it does not answer, nothing is taken and the service will call again.
 func (s *Sender) Hear(r *http.Request, body []byte) (channel.Heard, error) {
 	if err := callback.ByKey(r, s.c.CallbackSecrets); err != nil {
 		return channel.Heard{}, err
@@ -160,7 +160,7 @@ func (s *Sender) confirm(ctx context.Context, receipts []duly.Receipt, events []
 			continue
 		}
 		d, ok, err := s.detail(ctx, local(to), sent.Format("20060102"), r.AttemptID)
-		if err != nil {
+		if refused, is := errors.AsType[*channel.Error](err); is && refused.Class != channel.Config && refused.Class != channel.Permanent {
 			return duly.Errorf(duly.Unavailable, "the service was asked whether this is so, and did not answer").WithHint("call again")
 		}
 		if !ok || d.SendStatus != 2 || d.ErrCode != e.ErrCode {
