@@ -14,6 +14,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/channel/aliyun"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
+	"github.com/dulyhq/duly/internal/channel/smpp"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/tencent"
 	"github.com/dulyhq/duly/internal/channel/webhook"
@@ -26,6 +27,7 @@ func kinds() map[string]kind {
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
+		"smpp":    kindOf(adapter(smpp.New)),
 		"smtp":    kindOf(adapter(smtp.New)),
 		"tencent": kindOf(adapter(tencent.New)),
 		"webhook": kindOf(adapter(webhook.New)),
