@@ -17,6 +17,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/smpp"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/tencent"
+	"github.com/dulyhq/duly/internal/channel/twilio"
 	"github.com/dulyhq/duly/internal/channel/webhook"
 )
 
@@ -30,6 +31,7 @@ func kinds() map[string]kind {
 		"smpp":    kindOf(adapter(smpp.New)),
 		"smtp":    kindOf(adapter(smtp.New)),
 		"tencent": kindOf(adapter(tencent.New)),
+		"twilio":  kindOf(adapter(twilio.New)),
 		"webhook": kindOf(adapter(webhook.New)),
 	}
 }

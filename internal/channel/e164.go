@@ -1,7 +1,7 @@
 package channel
 
-// E164 reports whether s is written as E.164 writes a telephone number: +, a country code, and 8 to 15 digits in all. It says
-// nothing of whether there is such a number.
+// E164 reports whether s is written as E.164 writes a telephone number: +, a country code, and 8 to 15 digits in all. It is
+// for numbers that a carrier tells us, which may be newer than the list that [Number] holds ours against.
 func E164(s string) bool {
 	if len(s) < 9 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
 		return false

@@ -39,6 +39,7 @@ type Config struct {
 const (
 	endpointDefault    = "https://dysmsapi.aliyuncs.com"
 	version            = "2017-05-25"
+	mainland           = "CN" // the country of numbers that are written without one
 	variableMaxDefault = 35
 	variableMaxMax     = 1000
 	pageSize           = 50 // of QuerySendDetails: the most that it gives
@@ -120,11 +121,12 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 	ctx, cancel := context.WithTimeoutCause(ctx, s.c.Link.Timeout, errTimeout)
 	defer cancel()
 	filled, refused := s.c.Templates.Fill(m, s.c.VariableMax)
+	to, malformed := channel.Number(m.To, mainland)
 	switch {
 	case refused != nil:
 		return channel.Accepted{}, refused
-	case !channel.E164(m.To):
-		return channel.Accepted{}, &channel.Error{Class: channel.BadAddress, Code: "number"}
+	case malformed != nil:
+		return channel.Accepted{}, malformed
 	}
 	values, err := json.Marshal(filled.Values)
 	if err != nil {
@@ -135,7 +137,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 		sign = s.c.Sign
 	}
 	params := map[string]string{
-		"PhoneNumbers": local(m.To), "SignName": sign, "TemplateCode": filled.ID, "TemplateParam": string(values), "OutId": string(m.AttemptID),
+		"PhoneNumbers": local(to), "SignName": sign, "TemplateCode": filled.ID, "TemplateParam": string(values), "OutId": string(m.AttemptID),
 	}
 	now := s.now(m.Now)
 	a, failed := s.client.Do(ctx, alicloud.Call{Action: "SendSms", Params: params, Nonce: alicloud.Nonce(string(m.AttemptID)), Now: now})

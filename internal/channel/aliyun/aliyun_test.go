@@ -47,9 +47,9 @@ func TestRefusedBeforeSending(t *testing.T) {
 	t.Parallel()
 	s := sender(t, config(service(t, refusing(t))))
 	tests := map[string]func(*channel.Message){
-		"number":            func(m *channel.Message) { m.To = "13800138000" },
-		"number ":           func(m *channel.Message) { m.To = "+861380013800x" },
-		"number  ":          func(m *channel.Message) { m.To = "+86" + strings.Repeat("1", 20) },
+		"invalid_number":    func(m *channel.Message) { m.To = "+8612345678901" },
+		"malformed_number":  func(m *channel.Message) { m.To = "none" },
+		"malformed_number ": func(m *channel.Message) { m.To = strings.Repeat("1", 41) },
 		"template_missing":  func(m *channel.Message) { m.Template = "overdue-firm" },
 		"variable_too_long": func(m *channel.Message) { m.Variables["total"] = strings.Repeat("一", 36) },
 		"variable_missing":  func(m *channel.Message) { delete(m.Variables, "total") },
@@ -61,7 +61,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 		_, err := s.Send(t.Context(), m)
 		e, ok := errors.AsType[*channel.Error](err)
 		want := channel.Permanent
-		if strings.TrimSpace(code) == "number" {
+		if strings.HasSuffix(strings.TrimSpace(code), "_number") {
 			want = channel.BadAddress
 		}
 		if !ok || e.Code != strings.TrimSpace(code) || e.Class != want {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,10 +137,10 @@ func (s *Site) answer(w http.ResponseWriter, r *http.Request, b Behaviour) {
 		if s.d.Taken.Status != 0 {
 			w.WriteHeader(s.d.Taken.Status)
 		}
-		for _, c := range []byte(s.d.Taken.Body) {
-			_, _ = w.Write([]byte{c})
+		for drop := range slices.Chunk([]byte(s.d.Taken.Body), 1+len(s.d.Taken.Body)/20) {
+			_, _ = w.Write(drop)
 			w.(http.Flusher).Flush()
-			time.Sleep(time.Millisecond)
+			time.Sleep(5 * time.Millisecond)
 		}
 	default:
 		s.d.Taken.write(w)

@@ -44,6 +44,7 @@ type Config struct {
 const (
 	service            = "sms"
 	version            = "2021-01-11"
+	mainland           = "CN" // the country of numbers that are written without one
 	regionDefault      = "ap-guangzhou"
 	endpointDefault    = "https://sms.tencentcloudapi.com"
 	variableMaxDefault = 12 // of those who are no verified enterprise; enterprises may raise it
@@ -159,11 +160,12 @@ type message struct {
 // Send sends a template's id with its values.
 func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted, error) {
 	filled, refused := s.c.Templates.Fill(m, s.c.VariableMax)
+	to, malformed := channel.Number(m.To, mainland)
 	switch {
 	case refused != nil:
 		return channel.Accepted{}, refused
-	case !channel.E164(m.To):
-		return channel.Accepted{}, &channel.Error{Class: channel.BadAddress, Code: "number"}
+	case malformed != nil:
+		return channel.Accepted{}, malformed
 	}
 	sign := filled.Sign
 	if sign == "" {
@@ -180,7 +182,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 			Code     string
 		}
 	}
-	if failed := s.call(ctx, "SendSms", now, message{[]string{m.To}, s.c.App, filled.ID, sign, filled.List(), string(m.AttemptID)}, &got); failed != nil {
+	if failed := s.call(ctx, "SendSms", now, message{[]string{to}, s.c.App, filled.ID, sign, filled.List(), string(m.AttemptID)}, &got); failed != nil {
 		return channel.Accepted{}, failed
 	}
 	if len(got.SendStatusSet) != 1 {

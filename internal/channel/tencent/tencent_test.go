@@ -90,7 +90,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 	t.Parallel()
 	s := sender(t, config(service(t, func(http.ResponseWriter, *http.Request) { t.Error("the service was called") })))
 	for code, spoil := range map[string]func(*channel.Message){
-		"number":            func(m *channel.Message) { m.To = "13800138000" },
+		"invalid_number":    func(m *channel.Message) { m.To = "+8612345678901" },
 		"template_missing":  func(m *channel.Message) { m.Template = "overdue-firm" },
 		"variable_too_long": func(m *channel.Message) { m.Variables["total"] = strings.Repeat("一", 21) },
 	} {

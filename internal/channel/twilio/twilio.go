@@ -86,9 +86,10 @@ var errTimeout = errors.New("the service did not answer in time")
 func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.c.Link.Timeout, errTimeout)
 	defer cancel()
+	to, malformed := channel.Number(m.To, "")
 	switch {
-	case !channel.E164(m.To):
-		return channel.Accepted{}, &channel.Error{Class: channel.BadAddress, Code: "number"}
+	case malformed != nil:
+		return channel.Accepted{}, malformed
 	case m.Text == "" || !utf8.ValidString(m.Text):
 		return channel.Accepted{}, &channel.Error{Class: channel.Permanent, Code: "malformed_message"}
 	case utf8.RuneCountInString(m.Text) > textMax:
@@ -98,7 +99,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 	if s.clock != nil {
 		now = s.clock()
 	}
-	got, err := s.client.Create(ctx, "Messages", s.form(m, now), now)
+	got, err := s.client.Create(ctx, "Messages", s.form(m, to, now), now)
 	if err != nil {
 		return channel.Accepted{}, err
 	}
@@ -109,8 +110,8 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 	return out, nil
 }
 
-func (s *Sender) form(m channel.Message, now time.Time) url.Values {
-	form := url.Values{"To": {m.To}, "Body": {m.Text}}
+func (s *Sender) form(m channel.Message, to string, now time.Time) url.Values {
+	form := url.Values{"To": {to}, "Body": {m.Text}}
 	if s.c.From != "" {
 		form.Set("From", s.c.From)
 	} else {

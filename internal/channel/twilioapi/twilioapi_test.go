@@ -18,10 +18,10 @@ func TestVector(t *testing.T) {
 		"Digits": {"1234"}, "CallSid": {"CA1234567890ABCDE"}, "To": {"+18005551212"}, "Caller": {"+14158675309"}, "From": {"+14158675309"},
 	}
 	for target, want := range map[string]string{
-		"https://mycompany.com/myapp.php?foo=1&bar=2":      "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
-		"https://mycompany.com:443/myapp.php?foo=1&bar=2":  "kvajT1Ptam85bY51eRf/AJRuM3w=",
-		"http://mycompany.com:80/myapp.php?foo=1&bar=2":    "0ZXoZLH/DfblKGATFgpif+LLRf4=",
-		"http://mycompany.com:1234/myapp.php?foo=1&bar=2":  "Zmvh+3yNM1Phv2jhDCwEM3q5ebU=",
+		"https://mycompany.com/myapp.php?foo=1&bar=2":     "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
+		"https://mycompany.com:443/myapp.php?foo=1&bar=2": "kvajT1Ptam85bY51eRf/AJRuM3w=",
+		"http://mycompany.com:80/myapp.php?foo=1&bar=2":   "0ZXoZLH/DfblKGATFgpif+LLRf4=",
+		"http://mycompany.com:1234/myapp.php?foo=1&bar=2": "Zmvh+3yNM1Phv2jhDCwEM3q5ebU=",
 	} {
 		if got := twilioapi.Sign(channel.NewSecret("12345"), target, form); got != want {
 			t.Errorf("%s: got %s, want %s", target, got, want)
