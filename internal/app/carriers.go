@@ -13,6 +13,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/channel/aliyun"
+	"github.com/dulyhq/duly/internal/channel/generic"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smpp"
 	"github.com/dulyhq/duly/internal/channel/smtp"
@@ -25,6 +26,7 @@ import (
 func kinds() map[string]kind {
 	return map[string]kind{
 		"aliyun": kindOf(adapter(aliyun.New)),
+		"http":   kindOf(adapter(generic.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
