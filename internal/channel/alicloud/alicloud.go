@@ -125,6 +125,23 @@ func escape(s string) string {
 	return strings.ReplaceAll(s, "%7E", "~")
 }
 
+// Local writes a number of E.164 as the services want it: of the mainland without a prefix, of elsewhere with its country code only.
+func Local(e164 string) string {
+	if n, ok := strings.CutPrefix(e164, "+86"); ok {
+		return n
+	}
+	return strings.TrimPrefix(e164, "+")
+}
+
+// International writes a number of the services' as E.164: mobile numbers of the mainland come without a prefix.
+func International(n string) string {
+	n = strings.TrimPrefix(strings.TrimPrefix(n, "+"), "00")
+	if len(n) == 11 && n[0] == '1' {
+		return "+86" + n
+	}
+	return "+" + n
+}
+
 // Nonce makes the nonce of an attempt's call: the same attempt twice is refused by the service itself.
 func Nonce(id string) string { return digest([]byte("duly\x00" + id))[:32] }
 

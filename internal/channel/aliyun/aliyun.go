@@ -14,7 +14,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	duly "github.com/dulyhq/duly"
@@ -137,7 +136,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 		sign = s.c.Sign
 	}
 	params := map[string]string{
-		"PhoneNumbers": local(to), "SignName": sign, "TemplateCode": filled.ID, "TemplateParam": string(values), "OutId": string(m.AttemptID),
+		"PhoneNumbers": alicloud.Local(to), "SignName": sign, "TemplateCode": filled.ID, "TemplateParam": string(values), "OutId": string(m.AttemptID),
 	}
 	now := s.now(m.Now)
 	a, failed := s.client.Do(ctx, alicloud.Call{Action: "SendSms", Params: params, Nonce: alicloud.Nonce(string(m.AttemptID)), Now: now})
@@ -159,14 +158,6 @@ func (s *Sender) now(still time.Time) time.Time {
 		return still
 	}
 	return s.clock()
-}
-
-// local writes a number as the service wants it: of the mainland without a prefix, of elsewhere with its country code only.
-func local(e164 string) string {
-	if n, ok := strings.CutPrefix(e164, "+86"); ok {
-		return n
-	}
-	return e164[1:]
 }
 
 // addressWait is how long a number rests that has had as many messages as the service lets it have. It does not say itself.
@@ -252,7 +243,7 @@ func (s *Sender) Find(ctx context.Context, q channel.Question) (duly.ReceiptStat
 		days = append(days, next)
 	}
 	for _, day := range days {
-		d, ok, err := s.detail(ctx, local(q.To), day, q.AttemptID)
+		d, ok, err := s.detail(ctx, alicloud.Local(q.To), day, q.AttemptID)
 		if err != nil {
 			return "", false, err
 		}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/alicloud"
 	"github.com/dulyhq/duly/internal/channel/callback"
 )
 
@@ -109,7 +109,7 @@ func (e *event) receipt(i int, provider string, now time.Time) (duly.Receipt, er
 
 func (e *event) reply(i int, now time.Time) (channel.Reply, error) {
 	at, err := time.ParseInLocation(stampLayout, e.SendTime, beijing)
-	from := international(e.Phone)
+	from := alicloud.International(e.Phone)
 	switch {
 	case err != nil:
 		return channel.Reply{}, callback.Wrong(i, "send_time", "not a time")
@@ -136,15 +136,6 @@ func sequence(v any) string {
 	return ""
 }
 
-// international writes a number of the service's as E.164: those of the mainland come without a prefix.
-func international(n string) string {
-	n = strings.TrimPrefix(strings.TrimPrefix(n, "+"), "00")
-	if len(n) == 11 && n[0] == '1' {
-		return "+86" + n
-	}
-	return "+" + n
-}
-
 // confirm asks the service after receipts that say more than that a message failed.
 func (s *Sender) confirm(ctx context.Context, receipts []duly.Receipt, events []event) error {
 	asked := 0
@@ -154,12 +145,12 @@ func (s *Sender) confirm(ctx context.Context, receipts []duly.Receipt, events []
 			continue
 		}
 		sent, err := time.ParseInLocation(stampLayout, e.SendTime, beijing)
-		to := international(e.Phone)
+		to := alicloud.International(e.Phone)
 		if asked++; asked > confirmMax || err != nil || !channel.E164(to) || e.OutID == "" {
 			r.Status = duly.ReceiptFailed
 			continue
 		}
-		d, ok, err := s.detail(ctx, local(to), sent.Format("20060102"), r.AttemptID)
+		d, ok, err := s.detail(ctx, alicloud.Local(to), sent.Format("20060102"), r.AttemptID)
 		if refused, is := errors.AsType[*channel.Error](err); is && refused.Class != channel.Config && refused.Class != channel.Permanent {
 			return duly.Errorf(duly.Unavailable, "the service was asked whether this is so, and did not answer").WithHint("call again")
 		}

@@ -10,8 +10,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -41,6 +44,15 @@ func CheckSecrets(p *channel.Problems, key string, secrets []channel.Secret) {
 	for i, s := range secrets {
 		if len(s.Reveal()) < SecretMin {
 			p.Add(key+"["+strconv.Itoa(i)+"]", "shorter than "+strconv.Itoa(SecretMin)+" characters", "make one with: openssl rand -hex 32")
+		}
+	}
+}
+
+// CheckKeys notes what is wrong with the words that the keys of a telephone stand for.
+func CheckKeys(p *channel.Problems, key string, keys map[string]string) {
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if len(k) != 1 || strings.Trim(k, "0123456789*") != "" || !Text(keys[k]) {
+			p.Add(key+"."+k, "not a key of a telephone with words", `write {"1": the words that somebody who presses it would write}`)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/callback"
 	"github.com/dulyhq/duly/internal/channel/post"
 )
 
@@ -22,12 +23,6 @@ type Config struct {
 	CertAuthority   string           `yaml:"cert_authority"`   // PEM text of a private certificate authority
 }
 
-// Limits and defaults of a configuration.
-const (
-	secretsMax   = 2
-	secretLenMin = 16
-)
-
 // Check reports all that is wrong with the configuration, at its place in the file.
 func (c Config) Check(at string) error {
 	p := channel.ProblemsAt(at)
@@ -35,8 +30,8 @@ func (c Config) Check(at string) error {
 	if len(c.Secrets) == 0 {
 		p.Add("secrets", "missing", "give a secret that the receiver checks signatures with, such as ${DULY_SMS_SECRET}")
 	}
-	checkSecrets(p, "secrets", c.Secrets)
-	checkSecrets(p, "callback_secrets", c.CallbackSecrets)
+	callback.CheckSecrets(p, "secrets", c.Secrets)
+	callback.CheckSecrets(p, "callback_secrets", c.CallbackSecrets)
 	for i, ch := range c.Serves {
 		if !ch.Known() {
 			p.Add("serves["+strconv.Itoa(i)+"]", "not a channel", "write sms, email, push, im, in_app, call_prerecorded, call_ai, call_agent or letter")
@@ -48,17 +43,6 @@ func (c Config) Check(at string) error {
 
 func (c Config) link() post.Link {
 	return post.Link{Plaintext: c.Plaintext, Connections: c.Connections, Timeout: c.Timeout, CertAuthority: c.CertAuthority}
-}
-
-func checkSecrets(p *channel.Problems, key string, secrets []channel.Secret) {
-	if len(secrets) > secretsMax {
-		p.Add(key, "more than "+strconv.Itoa(secretsMax), "keep the new one and the one it replaces")
-	}
-	for i, s := range secrets {
-		if len(s.Reveal()) < secretLenMin {
-			p.Add(key+"["+strconv.Itoa(i)+"]", "shorter than "+strconv.Itoa(secretLenMin)+" characters", "make one with: openssl rand -hex 32")
-		}
-	}
 }
 
 func (c Config) withDefaults() Config {

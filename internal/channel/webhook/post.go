@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/callback"
 	"github.com/dulyhq/duly/internal/channel/post"
 )
 
@@ -39,22 +40,13 @@ func accepted(body []byte) channel.Accepted {
 		return channel.Accepted{}
 	}
 	out := channel.Accepted{Delivered: a.Status == "delivered"}
-	if len(a.ID) <= providerIDMax && printable(a.ID) {
+	if callback.Reference(a.ID) {
 		out.ProviderID = a.ID
 	}
 	if a.Segments > 0 && a.Segments <= segmentsMax {
 		out.Segments = a.Segments
 	}
 	return out
-}
-
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // classify says what an answer other than 2xx means. [post.ClassOf] is the decision table; services are written against it.

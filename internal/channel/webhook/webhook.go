@@ -67,9 +67,8 @@ func New(name string, c Config, h channel.Host) (*Sender, error) {
 
 // Limits of a conversation.
 const (
-	repeatsMax    = 2 // further tries of one message with a service that is idempotent
-	repeatDelay   = 250 * time.Millisecond
-	providerIDMax = 128
+	repeatsMax  = 2 // further tries of one message with a service that is idempotent
+	repeatDelay = 250 * time.Millisecond
 )
 
 // Name returns the operator's name of the carrier.
