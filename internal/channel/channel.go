@@ -132,7 +132,7 @@ type Caps struct {
 	Channels   []duly.Channel // those it can serve; the operator may give it fewer
 	Idempotent bool           // the same attempt handed over twice reaches the borrower once
 	Receipts   bool           // tells later what became of a message
-	Query      bool           // can be asked what became of an attempt, see Querier
+	Query      bool           // can be asked what became of an attempt, see Querier and Finder
 	Variables  bool           // sends a template of its own by Message.Template, filled with Message.Variables
 	Timeout    time.Duration  // how long one Send may take
 }

@@ -323,8 +323,8 @@ func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) err
 // query asks carriers that can tell what became of attempts in doubt.
 func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) error {
 	for _, s := range e.senders {
-		q, ok := s.(channel.Querier)
-		if !ok {
+		ask := e.asks(s)
+		if ask == nil {
 			continue
 		}
 		doubts, err := e.db.InDoubt(ctx, s.Name(), now.Add(-queryAfter), queryMax)
@@ -336,7 +336,7 @@ func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) err
 			if b, _ := a.ID.Bucket(); len(e.holding.Mine([]int{b})) == 0 {
 				continue // its owner asks
 			}
-			status, ok, err := q.Query(ctx, a.ID)
+			status, ok, err := ask(ctx, &a)
 			if err != nil {
 				e.log.Warn("carrier does not answer a query; will try again", "carrier", s.Name(), "error", err)
 				break

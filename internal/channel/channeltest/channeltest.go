@@ -191,8 +191,10 @@ func capabilities(t *testing.T, s channel.Sender) {
 	if caps.Timeout <= 0 {
 		t.Error("it gives no time-out")
 	}
-	if _, ok := s.(channel.Querier); caps.Query && !ok {
-		t.Error("it says that it can be asked, but is no Querier")
+	_, byID := s.(channel.Querier)
+	_, byAddress := s.(channel.Finder)
+	if caps.Query && !byID && !byAddress {
+		t.Error("it says that it can be asked, but is neither Querier nor Finder")
 	}
 }
 

@@ -138,7 +138,7 @@ func (s *Sender) Name() string { return s.name }
 // Caps says what the service can do.
 func (s *Sender) Caps() channel.Caps {
 	return channel.Caps{
-		Channels: []duly.Channel{duly.ChannelSMS}, Receipts: len(s.c.CallbackSecrets) > 0, Variables: true, Timeout: s.c.Link.Timeout,
+		Channels: []duly.Channel{duly.ChannelSMS}, Receipts: len(s.c.CallbackSecrets) > 0, Query: true, Variables: true, Timeout: s.c.Link.Timeout,
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *Sender) Name() string { return s.name }
 
 // Caps says what Twilio can do.
 func (s *Sender) Caps() channel.Caps {
-	return channel.Caps{Channels: []duly.Channel{duly.ChannelPrerecorded}, Receipts: s.client.Hears(), Timeout: s.c.Link.Timeout}
+	return channel.Caps{Channels: []duly.Channel{duly.ChannelPrerecorded}, Receipts: s.client.Hears(), Query: true, Timeout: s.c.Link.Timeout}
 }
 
 // Close ends the connections that are kept.
