@@ -13,7 +13,9 @@ import (
 // and when. It is nil for one that cannot be asked.
 func (e *Engine) asks(s channel.Sender) func(context.Context, *duly.Attempt) (duly.ReceiptStatus, bool, error) {
 	if q, ok := s.(channel.Querier); ok {
-		return func(ctx context.Context, a *duly.Attempt) (duly.ReceiptStatus, bool, error) { return q.Query(ctx, a.ID) }
+		return func(ctx context.Context, a *duly.Attempt) (duly.ReceiptStatus, bool, error) {
+			return q.Query(ctx, a.ID)
+		}
 	}
 	f, ok := s.(channel.Finder)
 	if !ok {

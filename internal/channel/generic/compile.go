@@ -278,9 +278,25 @@ func (c *Callback) read(r reader, out *compiled) {
 	out.list = r.path("callback.list", c.List)
 	if c.Receipt != nil {
 		out.receipt = c.Receipt.read(r)
+		c.checkStrength(r.p)
 	}
 	if c.Reply != nil {
 		out.reply = c.Reply.read(r)
+	}
+}
+
+// checkStrength refuses to have an address marked, or a refusal written down, by who has seen a URL.
+func (c *Callback) checkStrength(p *channel.Problems) {
+	if c.Proof.Key == nil {
+		return
+	}
+	for _, m := range []map[string]string{c.Receipt.Statuses, c.Receipt.Codes} {
+		for _, said := range slices.Sorted(maps.Keys(m)) {
+			if s := duly.ReceiptStatus(m[said]); s == duly.ReceiptBadAddress || s == duly.ReceiptOptedOut {
+				p.Add("callback.proof.key", "does not prove enough for "+string(s), "use hmac or basic, or write failed for "+strconv.Quote(said))
+				return
+			}
+		}
 	}
 }
 

@@ -239,6 +239,8 @@ func TestCheck(t *testing.T) {
 		"callback.proof.hmac.over":    `{url: "https://a.example", callback: {proof: {hmac: {secrets: [0123456789abcdef], header: X, over: "{{timestamp}}"}}, receipt: {id: a, status: b, statuses: {x: failed}}}}`,
 		"callback.proof.hmac.over ":   `{url: "https://a.example", callback: {proof: {hmac: {secrets: [0123456789abcdef], header: X, timestamp: T}}, receipt: {id: a, status: b, statuses: {x: failed}}}}`,
 		"callback":                    `{url: "https://a.example", callback: {proof: {key: [0123456789abcdef]}}}`,
+		"callback.proof.key":          `{url: "https://a.example", callback: {proof: {key: [0123456789abcdef]}, receipt: {id: a, status: b, statuses: {x: bad_address}}}}`,
+		"callback.proof.key ":         `{url: "https://a.example", callback: {proof: {key: [0123456789abcdef]}, receipt: {id: a, status: b, statuses: {x: failed}, codes: {"7": opted_out}}}}`,
 		"callback.format":             `{url: "https://a.example", callback: {format: xml, proof: {key: [0123456789abcdef]}, reply: {from: a, text: b}}}`,
 		"callback.window":             `{url: "https://a.example", callback: {window: 9000h, proof: {key: [0123456789abcdef]}, reply: {from: a, text: b}}}`,
 		"callback.answer.status":      `{url: "https://a.example", callback: {answer: {status: 500}, proof: {key: [0123456789abcdef]}, reply: {from: a, text: b}}}`,
