@@ -120,7 +120,9 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, *channel.Error) {
 	}
 }
 
-// make uses RoundTrip's own terms: a body that is given, and cannot be had again, is sent once.
+// make uses the transport's own terms. What it may repeat by itself it repeats only where nothing was written, or, over
+// HTTP/2, where the other side says that it did not look at it; but not so a GET, unless its body is there and cannot be had
+// again.
 func (r Request) make(ctx context.Context) *http.Request {
 	method, header := r.Method, r.Header
 	if method == "" {
@@ -129,9 +131,17 @@ func (r Request) make(ctx context.Context) *http.Request {
 	if header == nil {
 		header = http.Header{}
 	}
+	again := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
+	body, _ := again()
+	switch {
+	case method == http.MethodGet:
+		again = nil
+	case len(r.Body) == 0:
+		body = http.NoBody // else its length would count as not known
+	}
 	return (&http.Request{
 		Method: method, URL: r.URL, Host: r.URL.Host, Header: header, ContentLength: int64(len(r.Body)),
-		Body: io.NopCloser(bytes.NewReader(r.Body)), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: body, GetBody: again, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 }
 

@@ -75,6 +75,28 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// TestLength: every request tells its length, the empty ones too; some gateways take no other.
+func TestLength(t *testing.T) {
+	t.Parallel()
+	_, u := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		want := int64(len(r.Header.Get("Want")))
+		if r.ContentLength != want || len(r.TransferEncoding) != 0 || r.Method == http.MethodPost && r.Header.Get("Content-Length") != strconv.FormatInt(want, 10) {
+			t.Errorf("%s: got length %d, encoding %v", r.Method, r.ContentLength, r.TransferEncoding)
+		}
+	})
+	c := client(t, post.Link{})
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+		for _, body := range []string{"", "hello"} {
+			if method == http.MethodGet && body != "" {
+				continue
+			}
+			if _, err := c.Do(t.Context(), post.Request{Method: method, URL: u, Header: http.Header{"Want": {body}}, Body: []byte(body)}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestOnce: a server that hangs up after it has the request never gets it again, by GET neither, which net/http repeats
 // by itself if it may; and what is said of it is true.
 func TestOnce(t *testing.T) {
