@@ -60,8 +60,8 @@ func TestCall(t *testing.T) {
 	if cerr != nil || a.Status != 200 {
 		t.Errorf("got %d, %v", a.Status, cerr)
 	}
-	if Nonce("a") == Nonce("b") || Nonce("a") != Nonce("a") {
-		t.Error("a nonce is not that of its id")
+	if one, other := Nonce("a"), Nonce("b"); one == other || len(one) != 32 {
+		t.Errorf("got nonces %q and %q of two ids", one, other)
 	}
 }
 

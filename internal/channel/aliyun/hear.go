@@ -138,6 +138,8 @@ func sequence(v any) string {
 
 // confirm asks the service after receipts that say more than that a message failed.
 func (s *Sender) confirm(ctx context.Context, receipts []duly.Receipt, events []event) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.c.Link.Timeout, errTimeout) // of all the questions together: the caller waits
+	defer cancel()
 	asked := 0
 	for i := range receipts {
 		r, e := &receipts[i], events[i]

@@ -137,6 +137,8 @@ var beijing = time.FixedZone("", 8*60*60)
 
 // confirm asks the service after receipts that say more than that a message failed.
 func (s *Sender) confirm(ctx context.Context, receipts []duly.Receipt, posted []receipt, now time.Time) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.c.Link.Timeout, errTimeout) // of all the questions together: the caller waits
+	defer cancel()
 	asked := 0
 	for i := range receipts {
 		r := &receipts[i]
