@@ -32,6 +32,7 @@ type compiled struct {
 	list                 path
 	receipt              receiptPaths
 	reply                replyPaths
+	variables            bool // the templates speak of variables, or the provider's do
 }
 
 type receiptPaths struct {
@@ -105,8 +106,8 @@ func (c Config) Check(at string) error {
 
 func (c Config) compile(at string) (compiled, error) {
 	p := channel.ProblemsAt(at)
-	r := reader{p, scope{secrets: c.Secrets, template: len(c.Templates) > 0}}
-	var out compiled
+	out := compiled{variables: len(c.Templates) > 0}
+	r := reader{p, scope{secrets: c.Secrets, template: len(c.Templates) > 0, speaks: &out.variables}}
 	c.checkPlain(p)
 	out.headers = r.texts("headers", c.Headers)
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
@@ -124,7 +125,7 @@ func (c Config) compile(at string) (compiled, error) {
 	out.sign = c.Auth.read(r)
 	c.Answer.read(r, &out)
 	if c.Callback != nil {
-		c.Callback.read(reader{p, r.in}, &out)
+		c.Callback.read(r, &out)
 	}
 	return out, p.Err()
 }

@@ -73,7 +73,7 @@ func (s *Sender) Name() string { return s.name }
 // Caps says what the configuration promises of the provider.
 func (s *Sender) Caps() channel.Caps {
 	return channel.Caps{
-		Channels: s.c.Serves, Receipts: s.c.Callback != nil && s.c.Callback.Receipt != nil, Variables: len(s.c.Templates) > 0, Timeout: s.c.Link.Timeout,
+		Channels: s.c.Serves, Receipts: s.c.Callback != nil && s.c.Callback.Receipt != nil, Variables: s.do.variables, Timeout: s.c.Link.Timeout,
 	}
 }
 

@@ -273,6 +273,22 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestVariables: the engine is asked for variables where the templates speak of them, and only there.
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`{url: "https://a.example", json: {a: [{b: "x {{var.total}}"}]}}`:                                           true,
+		`{url: "https://a.example", headers: {X-Total: "{{var.total}}"}}`:                                           true,
+		`{url: "https://a.example", templates: {x: {template_id: T, approved_at: 2026-01-05}}}`:                     true,
+		`{url: "https://a.example", json: {a: "{{text}}"}}`:                                                         false,
+		`{url: "https://a.example", auth: {hmac: {secret: s, header: X, over: "{{var.total}}{{body}}"}}, json: {}}`: true,
+	} {
+		if got := sender(t, read(t, text)).Caps().Variables; got != want {
+			t.Errorf("%s: got %t", text, got)
+		}
+	}
+}
+
 func decode(t *testing.T, body string) any {
 	t.Helper()
 	var v any

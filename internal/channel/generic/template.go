@@ -106,6 +106,7 @@ type scope struct {
 	secrets  map[string]channel.Secret
 	template bool // the provider's templates are configured
 	body     bool
+	speaks   *bool // set where a template speaks of a variable
 }
 
 // knows reports what is wrong with a name, or "".
@@ -117,6 +118,7 @@ func (s scope) knows(name string) string {
 		return ""
 	}
 	if strings.HasPrefix(name, variablePrefix) && len(name) > len(variablePrefix) {
+		*s.speaks = true
 		return ""
 	}
 	if _, ok := names[name]; !ok || name == "body" && !s.body {
