@@ -21,6 +21,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/post"
 	"github.com/dulyhq/duly/internal/channel/twilioapi"
 	"github.com/dulyhq/duly/internal/channel/twiliovoice"
+	"github.com/dulyhq/duly/internal/reply"
 )
 
 const (
@@ -300,5 +301,17 @@ func TestCheck(t *testing.T) {
 		if !ok || e.Place.Field != "carriers.voice.twilio_voice."+field || e.Hint == "" {
 			t.Errorf("got %v, want a problem at %s", err, field)
 		}
+	}
+}
+
+// TestKeysAreRead: the words that the page gives keys mean what it says they do.
+func TestKeysAreRead(t *testing.T) {
+	t.Parallel()
+	keys := config("https://api.example").Keys
+	if got := reply.Classify(reply.Message{Text: keys["9"], Channel: duly.ChannelPrerecorded}); got.Intent != "opt_out" || !cmp.Equal(got.Scope, []string{"calls"}) {
+		t.Errorf("9: got %s of %v", got.Intent, got.Scope)
+	}
+	if got := reply.Classify(reply.Message{Text: keys["1"], Channel: duly.ChannelPrerecorded}); got.Intent != "promise" {
+		t.Errorf("1: got %s", got.Intent)
 	}
 }
