@@ -63,6 +63,11 @@ callback:
 func TestKannel(t *testing.T) {
 	t.Parallel()
 	k := startKannel(t)
+	t.Run("sends", func(t *testing.T) { kannelSends(t, k) })
+	t.Run("refuses", func(t *testing.T) { kannelRefuses(t, k) })
+}
+
+func kannelSends(t *testing.T, k *kannel) {
 	const count = 60
 	var wg sync.WaitGroup
 	for n := range count {
@@ -75,7 +80,7 @@ func TestKannel(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	k.wait("all receipts", func() bool { return len(k.delivered) == count && len(k.accepted) == count && len(k.texts) == count })
+	k.wait(t, "all receipts", func() bool { return len(k.delivered) == count && len(k.accepted) == count && len(k.texts) == count })
 	k.mu.Lock()
 	for n := range count {
 		id := channeltest.Message(duly.ChannelSMS, phone, n).AttemptID
@@ -90,16 +95,14 @@ func TestKannel(t *testing.T) {
 	if _, err := fmt.Fprintf(k.centre, "%s 10690001 text T\n", phone); err != nil {
 		t.Fatal(err)
 	}
-	k.wait("the reply", func() bool { return len(k.replies) == 1 })
+	k.wait(t, "the reply", func() bool { return len(k.replies) == 1 })
 	if r := k.replies[0]; r.From != phone || r.Text != "T" || r.Key == "" {
 		t.Errorf("got reply %+v", r)
 	}
 }
 
-// TestKannelRefuses: what the gateway says no to.
-func TestKannelRefuses(t *testing.T) {
-	t.Parallel()
-	k := startKannel(t)
+// kannelRefuses: what the gateway says no to.
+func kannelRefuses(t *testing.T, k *kannel) {
 	c := k.config
 	c.Secrets = map[string]channel.Secret{"password": channel.NewSecret("some other password"), "callback": channel.NewSecret(secret)}
 	_, err := k.make(c).Send(t.Context(), channeltest.Message(duly.ChannelSMS, phone, 1))
@@ -141,20 +144,37 @@ func startKannel(t *testing.T) *kannel {
 	k := &kannel{t: t, accepted: map[duly.AttemptID]int{}, delivered: map[duly.AttemptID]int{}, texts: map[string]int{}}
 	ours := httptest.NewServer(http.HandlerFunc(k.hear))
 	t.Cleanup(ours.Close)
-	ports := freePorts(t, 4)
-	conf := filepath.Join(t.TempDir(), "kannel.conf")
-	if err := os.WriteFile(conf, []byte(kannelConf(ports, ours.URL)), 0o600); err != nil {
-		t.Fatal(err)
+	for try := range 5 { // somebody else may take a port between its choice and the gateway's start
+		if k.run(bearer, box, ours.URL, try) {
+			return k
+		}
 	}
-	k.start(bearer, conf)
-	k.centre = k.dial(ports[2]) // the gateway listens for its message centre once it is ready for the box
+	t.Fatal("the gateway does not start")
+	return nil
+}
+
+// run starts the gateway on ports of its own; false if it ended at once.
+func (k *kannel) run(bearer, box, ours string, try int) bool {
+	ports := freePorts(k.t, 4, try)
+	conf := filepath.Join(k.t.TempDir(), "kannel.conf")
+	if err := os.WriteFile(conf, []byte(kannelConf(ports, ours)), 0o600); err != nil {
+		k.t.Fatal(err)
+	}
+	ended := k.start(bearer, conf)
+	if k.centre = k.dial(ports[2], ended); k.centre == nil { // it listens for its message centre once it is ready for the box
+		return false
+	}
 	go k.receive()
-	k.start(box, conf)
-	_ = k.dial(ports[3]).Close()
-	k.config = read(t, strings.NewReplacer("CALLBACK", ours.URL, ":13013", fmt.Sprint(":", ports[3])).Replace(kannelConfig))
+	ended = k.start(box, conf)
+	c := k.dial(ports[3], ended)
+	if c == nil {
+		return false
+	}
+	_ = c.Close()
+	k.config = read(k.t, strings.NewReplacer("CALLBACK", ours, ":13013", fmt.Sprint(":", ports[3])).Replace(kannelConfig))
 	k.config.Link.Timeout = 30 * time.Second
 	k.sender = k.make(k.config)
-	return k
+	return true
 }
 
 func (k *kannel) make(c generic.Config) *generic.Sender {
@@ -202,8 +222,8 @@ get-url = "%s/?key=%s&from=%%p&text=%%b&id=%%I&at=%%t"
 `, ports[0], ports[1], ports[2], ports[3], ours, secret)
 }
 
-// start runs a program until the test ends.
-func (k *kannel) start(program, conf string) {
+// start runs a program until the test ends; the channel is closed when it ends before.
+func (k *kannel) start(program, conf string) <-chan struct{} {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, conf)
 	cmd.Dir = k.t.TempDir()
@@ -213,28 +233,37 @@ func (k *kannel) start(program, conf string) {
 		cancel()
 		k.t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	k.t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait()
+		<-ended
 		if k.t.Failed() {
 			text := out.String()
 			k.t.Logf("%s said:\n%s", filepath.Base(program), text[max(0, len(text)-4000):])
 		}
 	})
+	return ended
 }
 
-// dial connects once somebody listens.
-func (k *kannel) dial(port int) net.Conn {
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+// dial connects once somebody listens; nil if the program ended before.
+func (k *kannel) dial(port int, ended <-chan struct{}) net.Conn {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		select {
+		case <-ended:
+			return nil
+		default:
+		}
 		if err == nil {
 			k.t.Cleanup(func() { _ = c.Close() })
 			return c
 		}
-		if time.Now().After(end) {
-			k.t.Fatalf("the gateway does not listen: %v", err)
-		}
 	}
+	return nil
 }
 
 // receive is the message centre: what it gets is a line each, escaped.
@@ -286,8 +315,8 @@ func (k *kannel) hear(w http.ResponseWriter, r *http.Request) {
 	k.replies = append(k.replies, got.Replies...)
 }
 
-func (k *kannel) wait(what string, done func() bool) {
-	k.t.Helper()
+func (k *kannel) wait(t *testing.T, what string, done func() bool) {
+	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		k.mu.Lock()
 		ok := done()
@@ -296,21 +325,25 @@ func (k *kannel) wait(what string, done func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			k.t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }
 
-func freePorts(t *testing.T, n int) []int {
+// freePorts finds ports that nobody listens on, below those that outgoing connections are given.
+func freePorts(t *testing.T, n, try int) []int {
 	t.Helper()
-	out := make([]int, n)
-	for i := range out {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	var out []int
+	for port := 20000 + (os.Getpid()*64+try*1024)%10000; len(out) < n && port < 32000; port++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer l.Close() // all are held until all are found
-		out[i] = l.Addr().(*net.TCPAddr).Port
+		out = append(out, port)
+	}
+	if len(out) < n {
+		t.Fatal("there are no free ports")
 	}
 	return out
 }
