@@ -27,7 +27,7 @@ func callbackSecret() channel.Secret { return channel.NewSecret("the-secret-of-t
 func config(url string) aliyun.Config {
 	return aliyun.Config{
 		Account:  alicloud.Account{KeyID: "LTAI-test", Secret: channel.NewSecret("secret of the key")},
-		Endpoint: url, Sign: "示例消金", CallbackSecrets: []channel.Secret{callbackSecret()}, Link: post.Link{Timeout: 700 * time.Millisecond},
+		Endpoint: url, Sign: "示例消金", CallbackSecrets: []channel.Secret{callbackSecret()}, Link: post.Link{Timeout: time.Minute},
 		Templates: approved.Templates{channeltest.Template: {
 			ID: "SMS_154950909", ApprovedAt: civil.On(2026, time.January, 5), Variables: map[string]string{"amount": "total", "when": "due_when"},
 		}},
@@ -81,6 +81,8 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	channeltest.Run(t, channeltest.Case{New: func(t *testing.T, b channeltest.Behaviour) channeltest.Carrier {
 		site := channeltest.NewSite(t, b, dialect())
-		return channeltest.Carrier{Sender: sender(t, config(site.URL())), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
+		c := config(site.URL())
+		c.Link.Timeout = site.Timeout()
+		return channeltest.Carrier{Sender: sender(t, c), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
 	}})
 }

@@ -32,7 +32,7 @@ func callbackSecret() channel.Secret { return channel.NewSecret("the-secret-of-t
 func config(url string) aliyunvoice.Config {
 	return aliyunvoice.Config{
 		Account:  alicloud.Account{KeyID: "LTAI-test", Secret: channel.NewSecret("secret of the key")},
-		Endpoint: url, From: "057112345678", CallbackSecrets: []channel.Secret{callbackSecret()}, Link: post.Link{Timeout: 700 * time.Millisecond},
+		Endpoint: url, From: "057112345678", CallbackSecrets: []channel.Secret{callbackSecret()}, Link: post.Link{Timeout: time.Minute},
 		Keys: map[string]string{"1": "我会按时还款", "9": "不要再给我打电话"},
 		Templates: approved.Templates{channeltest.Template: {
 			ID: "TTS_10001", ApprovedAt: civil.On(2026, time.January, 5), Variables: map[string]string{"org": "lender", "phone": "service_phone"},
@@ -85,7 +85,9 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	channeltest.Run(t, channeltest.Case{New: func(t *testing.T, b channeltest.Behaviour) channeltest.Carrier {
 		site := channeltest.NewSite(t, b, dialect())
-		return channeltest.Carrier{Sender: sender(t, config(site.URL())), Channel: duly.ChannelPrerecorded, To: phone, Log: &site.Log, Heal: site.Heal}
+		c := config(site.URL())
+		c.Link.Timeout = site.Timeout()
+		return channeltest.Carrier{Sender: sender(t, c), Channel: duly.ChannelPrerecorded, To: phone, Log: &site.Log, Heal: site.Heal}
 	}})
 }
 

@@ -73,6 +73,14 @@ func NewSite(t *testing.T, b Behaviour, d Dialect) *Site {
 // URL is where it is, without a slash at the end.
 func (s *Site) URL() string { return "http://" + s.addr }
 
+// Timeout is how long its sender should wait: not long where it never answers, else longer than a slow machine needs.
+func (s *Site) Timeout() time.Duration {
+	if s.behaviour.Load() == Silent {
+		return time.Second
+	}
+	return time.Minute
+}
+
 // Heal makes it behave from now on.
 func (s *Site) Heal() {
 	s.behaviour.Store(Accepts)

@@ -43,7 +43,7 @@ func sender(t testing.TB, c generic.Config) *generic.Sender {
 // provider is one that nobody wrote an adapter for: JSON with an error inside a 200.
 const provider = `
 url: http://127.0.0.1:1/v1/messages
-timeout: 700ms
+timeout: 1m
 secrets: {app: "the application's key"}
 auth: {bearer: token-of-ours}
 headers: {X-App: "{{secret.app}}"}
@@ -100,7 +100,7 @@ func TestSuite(t *testing.T) {
 	channeltest.Run(t, channeltest.Case{New: func(t *testing.T, b channeltest.Behaviour) channeltest.Carrier {
 		site := channeltest.NewSite(t, b, dialect())
 		c := read(t, provider)
-		c.URL = site.URL() + "/v1/messages"
+		c.URL, c.Link.Timeout = site.URL()+"/v1/messages", site.Timeout()
 		return channeltest.Carrier{Sender: sender(t, c), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
 	}})
 }

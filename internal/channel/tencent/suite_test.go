@@ -29,7 +29,7 @@ func callbackSecret() channel.Secret { return channel.NewSecret("the-secret-of-t
 func config(url string) tencent.Config {
 	return tencent.Config{
 		SecretID: "AKID-test", SecretKey: channel.NewSecret("secret of the key"), App: "1400006666", Endpoint: url, Sign: "示例消金",
-		CallbackSecrets: []channel.Secret{callbackSecret()}, Link: post.Link{Timeout: 700 * time.Millisecond}, VariableMax: 20,
+		CallbackSecrets: []channel.Secret{callbackSecret()}, Link: post.Link{Timeout: time.Minute}, VariableMax: 20,
 		Templates: approved.Templates{channeltest.Template: {
 			ID: "1110", ApprovedAt: civil.On(2026, time.January, 5), Variables: map[string]string{"2": "total", "1": "due_when"},
 		}},
@@ -94,7 +94,9 @@ func TestSuite(t *testing.T) {
 	channeltest.Run(t, channeltest.Case{
 		New: func(t *testing.T, b channeltest.Behaviour) channeltest.Carrier {
 			site := channeltest.NewSite(t, b, dialect())
-			return channeltest.Carrier{Sender: sender(t, config(site.URL())), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
+			c := config(site.URL())
+			c.Link.Timeout = site.Timeout()
+			return channeltest.Carrier{Sender: sender(t, c), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
 		},
 		Skip: map[channeltest.Behaviour]string{channeltest.Unready: "no code of the service promises that it did not take a message now, and may later"},
 	})

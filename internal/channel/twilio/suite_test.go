@@ -30,7 +30,7 @@ func token() channel.Secret { return channel.NewSecret("the account's token") }
 func config(endpoint string) twilio.Config {
 	return twilio.Config{
 		Account: twilioapi.Account{SID: account, Tokens: []channel.Secret{token(), channel.NewSecret("the token that goes")}, Endpoint: endpoint, CallbackURL: public},
-		From:    "+14155550100", Link: post.Link{Timeout: 700 * time.Millisecond},
+		From:    "+14155550100", Link: post.Link{Timeout: time.Minute},
 	}
 }
 
@@ -88,7 +88,9 @@ func TestSuite(t *testing.T) {
 	channeltest.Run(t, channeltest.Case{
 		New: func(t *testing.T, b channeltest.Behaviour) channeltest.Carrier {
 			site := channeltest.NewSite(t, b, dialect())
-			return channeltest.Carrier{Sender: sender(t, config(site.URL())), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
+			c := config(site.URL())
+			c.Link.Timeout = site.Timeout()
+			return channeltest.Carrier{Sender: sender(t, c), Channel: duly.ChannelSMS, To: phone, Log: &site.Log, Heal: site.Heal}
 		},
 		Skip: map[channeltest.Behaviour]string{channeltest.Unready: "no answer of Twilio's promises that it did not take a message now, and may later"},
 	})

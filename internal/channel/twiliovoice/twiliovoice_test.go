@@ -38,7 +38,7 @@ func token() channel.Secret { return channel.NewSecret("the account's token") }
 func config(endpoint string) twiliovoice.Config {
 	return twiliovoice.Config{
 		Account: twilioapi.Account{SID: account, Tokens: []channel.Secret{token()}, Endpoint: endpoint, CallbackURL: public},
-		From:    "+14155550100", Link: post.Link{Timeout: 700 * time.Millisecond},
+		From:    "+14155550100", Link: post.Link{Timeout: time.Minute},
 		Keys: map[string]string{"1": "我会按时还款", "9": "不要再给我打电话"}, Thanks: "谢谢 & 再见", Tongue: "zh-CN",
 	}
 }
@@ -105,7 +105,9 @@ func TestSuite(t *testing.T) {
 	channeltest.Run(t, channeltest.Case{
 		New: func(t *testing.T, b channeltest.Behaviour) channeltest.Carrier {
 			site := channeltest.NewSite(t, b, dialect())
-			return channeltest.Carrier{Sender: sender(t, config(site.URL())), Channel: duly.ChannelPrerecorded, To: phone, Log: &site.Log, Heal: site.Heal}
+			c := config(site.URL())
+			c.Link.Timeout = site.Timeout()
+			return channeltest.Carrier{Sender: sender(t, c), Channel: duly.ChannelPrerecorded, To: phone, Log: &site.Log, Heal: site.Heal}
 		},
 		Skip: map[channeltest.Behaviour]string{
 			channeltest.OptsOut: "Twilio keeps no list of who refuses calls",
