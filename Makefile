@@ -25,7 +25,8 @@ test: lint unit worlds ## everything: lint, unit, property and conformance tests
 
 unit: ## the tests alone; installs PostgreSQL and builds a mail server where they are absent
 	scripts/setup-test
-	DULY_TEST_POSTGRES_REQUIRED=$$(scripts/setup-test required) $(GO) test ./...
+	DULY_TEST_POSTGRES_REQUIRED=$$(scripts/setup-test required) DULY_TEST_SMPP_REQUIRED=$$(scripts/setup-test required smpp) \
+		DULY_TEST_KANNEL_REQUIRED=$$(scripts/setup-test required kannel) $(GO) test ./...
 	cd bench && $(GO) test .
 
 lint: ## go vet, staticcheck, gofmt and the floors

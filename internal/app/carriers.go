@@ -12,21 +12,35 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/aliyun"
+	"github.com/dulyhq/duly/internal/channel/aliyunvoice"
+	"github.com/dulyhq/duly/internal/channel/generic"
 	"github.com/dulyhq/duly/internal/channel/letter"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
+	"github.com/dulyhq/duly/internal/channel/smpp"
 	"github.com/dulyhq/duly/internal/channel/smtp"
+	"github.com/dulyhq/duly/internal/channel/tencent"
+	"github.com/dulyhq/duly/internal/channel/twilio"
+	"github.com/dulyhq/duly/internal/channel/twiliovoice"
 	"github.com/dulyhq/duly/internal/channel/webhook"
 )
 
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"letter": kindOf(adapter(letter.New)),
+		"letter":       kindOf(adapter(letter.New)),
+		"aliyun":       kindOf(adapter(aliyun.New)),
+		"aliyun_voice": kindOf(adapter(aliyunvoice.New)),
+		"http":         kindOf(adapter(generic.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
-		"smtp":    kindOf(adapter(smtp.New)),
-		"webhook": kindOf(adapter(webhook.New)),
+		"smpp":         kindOf(adapter(smpp.New)),
+		"smtp":         kindOf(adapter(smtp.New)),
+		"tencent":      kindOf(adapter(tencent.New)),
+		"twilio":       kindOf(adapter(twilio.New)),
+		"twilio_voice": kindOf(adapter(twiliovoice.New)),
+		"webhook":      kindOf(adapter(webhook.New)),
 	}
 }
 

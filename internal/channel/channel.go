@@ -124,6 +124,7 @@ type Accepted struct {
 	ProviderID string // the carrier's reference; "" where it gave none
 	Segments   int    // billed parts; 0 where the carrier did not say
 	Delivered  bool   // the answer is itself proof of delivery: no receipt need follow
+	Parts      string // where it took the message in several parts: the reference of each, one a line, the first of them ProviderID; see PartsOf
 }
 
 // Caps is what a carrier can do.
@@ -131,7 +132,7 @@ type Caps struct {
 	Channels   []duly.Channel // those it can serve; the operator may give it fewer
 	Idempotent bool           // the same attempt handed over twice reaches the borrower once
 	Receipts   bool           // tells later what became of a message
-	Query      bool           // can be asked what became of an attempt, see Querier
+	Query      bool           // can be asked what became of an attempt, see Querier and Finder
 	Variables  bool           // sends a template of its own by Message.Template, filled with Message.Variables
 	Timeout    time.Duration  // how long one Send may take
 }

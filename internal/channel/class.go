@@ -72,6 +72,7 @@ type Error struct {
 	RetryAfter time.Duration // how long the carrier wants to be left alone; 0 where it did not say
 	Code       string        // short and of a closed list per adapter, fit for a metric's label: http_503, smtp_550, timeout
 	Detail     string        // where it went wrong, for an operator: rcpt 5.1.1
+	Parts      string        // of Unknown: as Accepted.Parts, with an empty line for a part that has no reference
 }
 
 // Error writes class, code and detail.

@@ -223,6 +223,7 @@ type carrier struct {
 	sent  []channel.Message
 	fate  func(channel.Message) (channel.Accepted, error) // nil accepts
 	polls []duly.Receipt
+	find  func(channel.Question) (duly.ReceiptStatus, bool, error) // nil knows nothing
 }
 
 func (c *carrier) Name() string { return "test" }

@@ -10,7 +10,9 @@ import (
 )
 
 // PlanGroups is how buckets are put together that are planned in one commit.
-func (e *Engine) PlanGroups(buckets []int, persons map[int]int64) [][]int { return e.planGroups(buckets, persons) }
+func (e *Engine) PlanGroups(buckets []int, persons map[int]int64) [][]int {
+	return e.planGroups(buckets, persons)
+}
 
 var errRollback = errors.New("rolled back, as a store does that has to run a transaction again")
 

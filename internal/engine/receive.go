@@ -326,8 +326,8 @@ func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) err
 // query asks carriers that can tell what became of attempts in doubt.
 func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) error {
 	for _, s := range e.senders {
-		q, ok := s.(channel.Querier)
-		if !ok {
+		ask := e.asks(s)
+		if ask == nil {
 			continue
 		}
 		doubts, err := e.db.DoubtIDs(ctx, s.Name(), now.Add(-queryAfter), queryMax)
@@ -339,7 +339,7 @@ func (e *Engine) query(ctx context.Context, now time.Time, r *ReceiveReport) err
 			if b, _ := id.Bucket(); len(e.holding.Mine([]int{b})) == 0 {
 				continue // its owner asks
 			}
-			status, ok, err := q.Query(ctx, id)
+			status, ok, err := ask(ctx, id)
 			if err != nil {
 				e.log.Warn("carrier does not answer a query; will try again", "carrier", s.Name(), "error", err)
 				break

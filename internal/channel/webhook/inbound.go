@@ -13,6 +13,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/callback"
 )
 
 // Limits of a callback.
@@ -22,8 +23,8 @@ const (
 	receiptFieldMax = 128
 )
 
-// callback is a batch of receipts as it is posted.
-type callback struct {
+// batch is receipts as they are posted.
+type batch struct {
 	Receipts []receipt `json:"receipts"`
 }
 
@@ -82,7 +83,7 @@ func parse(provider string, body []byte) ([]duly.Receipt, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	var c callback
+	var c batch
 	if err := d.Decode(&c); err != nil {
 		return nil, malformed(err)
 	}
@@ -116,13 +117,13 @@ func malformed(err error) error {
 // wrong returns the first field that is out of its range and what is wrong with it.
 func (r *receipt) wrong() (field, message string) {
 	switch {
-	case !reference(r.Key):
+	case !callback.Reference(r.Key):
 		return "key", "not 1 to 128 printable characters"
 	case r.Attempt == "" && r.ID == "":
 		return "attempt", "neither attempt nor id is given"
-	case r.Attempt != "" && !attempt(r.Attempt):
+	case r.Attempt != "" && !callback.Attempt(r.Attempt):
 		return "attempt", "not an attempt's id"
-	case r.ID != "" && !reference(r.ID):
+	case r.ID != "" && !callback.Reference(r.ID):
 		return "id", "not 1 to 128 printable characters"
 	case !known(r.Status):
 		return "status", "not one of accepted, failed, bad_address, delivered, read, opted_out"
@@ -132,13 +133,6 @@ func (r *receipt) wrong() (field, message string) {
 		return "at", "not a time"
 	}
 	return "", ""
-}
-
-func reference(s string) bool { return s != "" && len(s) <= receiptFieldMax && printable(s) }
-
-func attempt(id duly.AttemptID) bool {
-	_, ok := id.Contact()
-	return ok && reference(string(id))
 }
 
 func known(s duly.ReceiptStatus) bool { return s.State() != "" }

@@ -3,7 +3,7 @@
 //
 // A message is one POST of JSON with three headers: Duly-Attempt is its id, Duly-Timestamp when it was signed, and
 // Duly-Signature is v1=hex(HMAC-SHA256(secret, timestamp "." body)). What the service answers decides what Duly does
-// next; see the table at classify. In short: 2xx is taken; 4xx, 503 and no connection prove that it was not; anything
+// next; see [post.ClassOf]. In short: 2xx is taken; 4xx, 503 and no connection prove that it was not; anything
 // else is not known, and Duly will not send it again by itself. A service that knows an attempt it was given before
 // should be configured as idempotent: then Duly asks again, within the time-out, until it does know.
 //
@@ -18,11 +18,8 @@ package webhook
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -31,6 +28,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/post"
 )
 
 // Sender posts messages to one URL.
@@ -41,7 +39,7 @@ type Sender struct {
 	url       *url.URL
 	keys      []key
 	callbacks []key
-	client    *http.Transport
+	client    *post.Client
 }
 
 var (
@@ -63,56 +61,15 @@ func New(name string, c Config, h channel.Host) (*Sender, error) {
 		return nil, duly.Errorf(duly.Invalid, "not a web address").At(duly.Place{Field: "carriers." + name + ".webhook.url"})
 	}
 	return &Sender{
-		name: name, c: c, clock: h.Clock, url: u, keys: newKeys(c.Secrets), callbacks: newKeys(c.CallbackSecrets), client: transport(c),
+		name: name, c: c, clock: h.Clock, url: u, keys: newKeys(c.Secrets), callbacks: newKeys(c.CallbackSecrets), client: post.New(c.link()),
 	}, nil
 }
 
 // Limits of a conversation.
 const (
-	answerMax     = 64 << 10 // of an answer's body; the rest is not read
-	headersMax    = 32 << 10
-	idleMax       = 90 * time.Second
-	dialMax       = 5 * time.Second
-	repeatsMax    = 2 // further tries of one message with a service that is idempotent
-	repeatDelay   = 250 * time.Millisecond
-	providerIDMax = 128
-	retryAfterMax = 24 * time.Hour
+	repeatsMax  = 2 // further tries of one message with a service that is idempotent
+	repeatDelay = 250 * time.Millisecond
 )
-
-// transport speaks HTTP/1.1 only: one message has a connection to itself, so what that connection wrote is what the
-// message wrote.
-func transport(c Config) *http.Transport {
-	d := &net.Dialer{Timeout: dialMax}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			nc, err := d.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return &wire{Conn: nc}, nil
-		},
-		TLSClientConfig:        &tls.Config{RootCAs: certPool(c.CertAuthority), MinVersion: tls.VersionTLS12},
-		Protocols:              &protocols,
-		MaxConnsPerHost:        c.Connections,
-		MaxIdleConns:           c.Connections,
-		MaxIdleConnsPerHost:    c.Connections,
-		IdleConnTimeout:        idleMax,
-		TLSHandshakeTimeout:    dialMax,
-		MaxResponseHeaderBytes: headersMax,
-		DisableCompression:     true,
-	}
-}
-
-// certPool returns nil, which means the system's own authorities, for text without a certificate.
-func certPool(pem string) *x509.CertPool {
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(pem)) {
-		return nil
-	}
-	return pool
-}
 
 // Name returns the operator's name of the carrier.
 func (s *Sender) Name() string { return s.name }
@@ -124,8 +81,7 @@ func (s *Sender) Caps() channel.Caps {
 
 // Close ends the connections that are kept.
 func (s *Sender) Close() error {
-	s.client.CloseIdleConnections()
-	return nil
+	return s.client.Close()
 }
 
 // payload is a message as it is posted.
