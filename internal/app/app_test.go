@@ -15,6 +15,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
@@ -95,9 +96,26 @@ func TestNewRefuses(t *testing.T) {
 		{"a channel without a carrier", func(c *app.Config) {
 			c.Carriers = map[string]app.CarrierConfig{"a": {Channels: []duly.Channel{duly.ChannelSMS}, Kind: "sandbox", Settings: &sandbox.Behaviour{}}}
 		}, duly.Invalid, "steps.", "no carrier is configured for channel"},
-		{"two carriers for a channel", func(c *app.Config) {
-			c.Carriers = map[string]app.CarrierConfig{"a": {Kind: "sandbox", Settings: &sandbox.Behaviour{}}, "b": {Kind: "webhook", Settings: hook(0)}}
-		}, duly.Invalid, "carriers.b.channels", "a and b both serve channel sms"},
+		{"a route by a carrier that does not serve the channel", func(c *app.Config) {
+			c.Carriers["b"] = app.CarrierConfig{Kind: "webhook", Settings: hook(0, duly.ChannelPush)}
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Carriers: []string{"sandbox", "b"}}}
+		}, duly.Invalid, "routes.sms", `no carrier "b" serves channel sms`},
+		{"the cheapest of those without a price", func(c *app.Config) {
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Prefer: "price"}}
+		}, duly.Invalid, "routes.sms", "carrier sandbox has no price"},
+		{"a limit of what is not known", func(c *app.Config) {
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Spend: app.Spend{Micros: 1, Currency: "CNY"}}}
+		}, duly.Invalid, "routes.sms", "carrier sandbox has no price"},
+		{"prices in two currencies", func(c *app.Config) {
+			b := app.CarrierConfig{Kind: "webhook", Settings: hook(0), Limits: route.Limits{Price: &route.Price{Currency: "USD"}}}
+			c.Carriers = map[string]app.CarrierConfig{"a": {Kind: "sandbox", Settings: &sandbox.Behaviour{}, Limits: route.Limits{Price: &route.Price{Currency: "CNY"}}}, "b": b}
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Prefer: "price"}}
+		}, duly.Invalid, "routes.sms", "carrier b has its price in another currency"},
+		{"more carriers than are chosen from", func(c *app.Config) {
+			for i := range 9 {
+				c.Carriers[fmt.Sprint("c", i)] = app.CarrierConfig{Kind: "sandbox", Settings: &sandbox.Behaviour{}}
+			}
+		}, duly.Invalid, "routes.", "10 carriers; up to 8"},
 		{"a channel that the carrier cannot serve", func(c *app.Config) {
 			c.Carriers["a"] = app.CarrierConfig{Channels: []duly.Channel{duly.ChannelSMS}, Kind: "smtp", Settings: &smtp.Config{Host: "h", From: "a@lender.example"}}
 		}, duly.Invalid, "carriers.a.channels", "cannot serve channel sms"},

@@ -61,13 +61,14 @@ var due = civil.On(2026, 3, 10)
 
 // world is an engine over a store with one kind of person in it, and a carrier that does as it is told.
 type world struct {
-	t   *testing.T
-	db  *store.DB
-	e   *engine.Engine
-	car *carrier
-	loc *time.Location
-	h   *engine.Holding // of the engines made next; nil holds everything
-	law []string        // the packs of the engines made next; nil is all
+	t    *testing.T
+	db   *store.DB
+	e    *engine.Engine
+	car  *carrier
+	loc  *time.Location
+	h    *engine.Holding  // of the engines made next; nil holds everything
+	law  []string         // the packs of the engines made next; nil is all
+	more []channel.Sender // carriers of the engines made next, after car
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
@@ -81,6 +82,12 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		Location: loc, Lender: "测试消金", ServicePhone: "95000", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 4,
 	})
 	return w
+}
+
+// carriers are those of the engines made next: one that does as it is told, and whoever comes after it.
+func (w *world) carriers() map[duly.Channel][]channel.Sender {
+	list := append([]channel.Sender{w.car}, w.more...)
+	return map[duly.Channel][]channel.Sender{duly.ChannelPush: list, duly.ChannelSMS: list}
 }
 
 // engine makes an engine over the world's store, with a strategy and packs beside those that are shipped.
@@ -115,7 +122,7 @@ func (w *world) make(text string, cfg engine.Config, own ...*rule.Pack) (*engine
 	}
 	return engine.New(engine.Deps{
 		DB: w.db, Holding: w.h, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
-		Carriers: map[duly.Channel]channel.Sender{duly.ChannelPush: w.car, duly.ChannelSMS: w.car},
+		Carriers: w.carriers(),
 	}, cfg)
 }
 
