@@ -32,7 +32,7 @@ type DispatchReport struct {
 	Lapsed   int // tries of an earlier run whose lease ended without an answer: now in doubt
 	Unknown  int // reservations of contacts outside Duly whose slot ran out: not known whether they were made
 	Late     int // answers of earlier dispatches that came, or could be stored, only now
-	// Again is when the first of those may go that a carrier's rate or rest sent away; zero where there are none.
+	// Again is when the next of those may go that a carrier's rate sent away; zero where there are none.
 	Again time.Time
 	// Unanswered are messages whose carriers have not answered yet: a later report counts them as Late.
 	Unanswered int
@@ -53,15 +53,8 @@ func (r *DispatchReport) add(o DispatchReport) {
 	r.Late += o.Late
 	r.Unanswered += o.Unanswered
 	r.More = r.More || o.More
-	r.again(o.Again)
 	for k, n := range o.Held {
 		r.hold(k, n)
-	}
-}
-
-func (r *DispatchReport) again(at time.Time) {
-	if r.Again.IsZero() || !at.IsZero() && at.Before(r.Again) {
-		r.Again = at
 	}
 }
 
@@ -99,13 +92,15 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 	}
 	buckets, err := e.db.DueBuckets(ctx, now)
 	if buckets = e.holding.Mine(buckets); err != nil || len(buckets) == 0 {
-		return r, err
+		r.Again = e.again(now)
+		return r, errors.Join(err, e.tellCarriers(ctx, now))
 	}
 	busy := e.stragglers.below(ctx, e.cfg.Workers/2)
 	p := newPipeline(ctx, e, now, max(1, e.cfg.Workers-busy))
 	claimErr := p.claimAll(ctx, buckets, &r)
 	finishErr := p.wait(&r)
-	return r, errors.Join(claimErr, finishErr)
+	r.Again = e.again(now)
+	return r, errors.Join(claimErr, finishErr, e.tellCarriers(ctx, now))
 }
 
 // pipeline is the moving part of one Dispatch: claims go in, answers come out.

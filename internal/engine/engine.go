@@ -162,7 +162,7 @@ func New(d Deps, c Config) (*Engine, error) {
 			e.named[ch] = e.named[ch] || s.Caps().Variables
 		}
 	}
-	e.router = route.New(lanes(d))
+	e.router, e.routes.stopped = route.New(lanes(d)), map[duly.Channel]time.Time{}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		e.senders = append(e.senders, byName[name])
 	}

@@ -16,8 +16,9 @@ const codeFanOut = "fan_out"
 
 // routeState is what of routes is not the router's.
 type routeState struct {
-	spent   bool // what was spent before this process began is known
-	stopped bool // a channel has reached its cap, and the log says so
+	spent   bool                       // what was spent before this process began is known
+	stopped map[duly.Channel]time.Time // when the log last said that a channel has reached its cap
+	away    time.Time                  // up to then those come back that a carrier's rate sent away
 
 	mu      sync.Mutex
 	told    time.Time // when this node last told others how its carriers do
@@ -94,14 +95,22 @@ func (c *claimer) sendAway(contact *duly.Contact, choice route.Choice) {
 		c.end(contact, duly.Blocked, string(choice.Why))
 		return
 	}
-	if choice.Why == route.WhySpend && !c.e.routes.stopped {
-		c.e.routes.stopped = true
+	if choice.Why == route.WhySpend && c.now.Sub(c.e.routes.stopped[contact.Channel]) >= time.Hour {
+		c.e.routes.stopped[contact.Channel] = c.now
 		c.e.log.Error("a channel has cost as much in an hour as the configuration allows; it rests until less was spent", "channel", contact.Channel, "until", choice.At)
 	}
-	if choice.Why != route.WhySpend {
-		c.seen.again(choice.At)
+	if choice.Why == route.WhyRate && choice.At.After(c.e.routes.away) {
+		c.e.routes.away = choice.At
 	}
 	c.postpone(contact, choice.At, string(choice.Why))
+}
+
+// again is when the next of those may go that a carrier's rate sent away; zero where all are back.
+func (e *Engine) again(now time.Time) time.Time {
+	if !e.routes.away.After(now) {
+		return time.Time{}
+	}
+	return now.Add(route.Slot)
 }
 
 // heed tells the router what a carrier said, and the attempt what it cost.

@@ -9,36 +9,37 @@ import (
 // bucket is a bucket of tokens, one for each part of a message. What it holds at an instant is the time since free, in
 // intervals; so nothing is ever rounded away, and it may be told any instant.
 type bucket struct {
-	rate  Rate
-	burst int
-	share int       // buckets of people that this process works on: its part of the rate
-	free  time.Time // up to here the tokens are spent
-	tail  time.Time // up to here they are promised to whoever was sent away
+	rate     Rate
+	burst    int
+	interval time.Duration // in which a token comes in
+	capacity int           // how many tokens it holds: no less than one
+	full     time.Duration // in which it fills
+	free     time.Time     // up to here the tokens are spent
+	tail     time.Time     // up to here they are promised to whoever was sent away
 }
 
-// slot is the grid of instants at which whoever was sent away is to come back: together, for a step is one reading of the
+// Slot is the grid of instants at which whoever was sent away is to come back: together, for a step is one reading of the
 // store.
-const slot = 250 * time.Millisecond
+const Slot = 250 * time.Millisecond
 
 func (b *bucket) limited() bool { return b.rate.N > 0 }
 
-// interval is the time in which a token comes in.
-func (b *bucket) interval() time.Duration {
-	share := max(1, b.share)
-	return max(1, b.rate.Per*duly.Buckets/time.Duration(b.rate.N)/time.Duration(share))
-}
-
-// capacity is how many tokens the bucket holds: no less than one.
-func (b *bucket) capacity() int {
-	if b.burst > 0 {
-		return max(1, b.burst*max(1, b.share)/duly.Buckets)
+// setShare has the bucket be that of a process which works on so many of the buckets of people.
+func (b *bucket) setShare(share int) {
+	if !b.limited() {
+		return
 	}
-	return max(1, int(time.Second/b.interval()))
+	b.interval = max(1, b.rate.Per*duly.Buckets/time.Duration(b.rate.N)/time.Duration(max(1, share)))
+	b.capacity = max(1, int(time.Second/b.interval))
+	if b.burst > 0 {
+		b.capacity = max(1, b.burst*share/duly.Buckets)
+	}
+	b.full = time.Duration(b.capacity) * b.interval
 }
 
 // settle drops what does not fit into the bucket.
 func (b *bucket) settle(now time.Time) {
-	if full := now.Add(-time.Duration(b.capacity()) * b.interval()); b.free.Before(full) {
+	if full := now.Add(-b.full); b.free.Before(full) {
 		b.free = full
 	}
 }
@@ -49,18 +50,18 @@ func (b *bucket) ready(now time.Time, parts int) time.Time {
 		return time.Time{}
 	}
 	b.settle(now)
-	return b.free.Add(time.Duration(min(parts, b.capacity())) * b.interval())
+	return b.free.Add(time.Duration(min(parts, b.capacity)) * b.interval)
 }
 
 func (b *bucket) take(parts int) {
 	if b.limited() {
-		b.free = b.free.Add(time.Duration(parts) * b.interval())
+		b.free = b.free.Add(time.Duration(parts) * b.interval)
 	}
 }
 
 func (b *bucket) giveBack(parts int) {
 	if b.limited() {
-		b.free = b.free.Add(-time.Duration(parts) * b.interval())
+		b.free = b.free.Add(-time.Duration(parts) * b.interval)
 	}
 }
 
@@ -77,9 +78,9 @@ func (b *bucket) later(now time.Time, parts int) time.Time {
 	if b.tail.After(at) {
 		at = b.tail
 	}
-	b.tail = at.Add(time.Duration(parts) * b.interval())
-	if up := at.Truncate(slot); up.Before(at) {
-		at = up.Add(slot)
+	b.tail = at.Add(time.Duration(parts) * b.interval)
+	if up := at.Truncate(Slot); up.Before(at) {
+		at = up.Add(Slot)
 	}
 	return at
 }
@@ -87,5 +88,5 @@ func (b *bucket) later(now time.Time, parts int) time.Time {
 // tokens is how many there are.
 func (b *bucket) tokens(now time.Time) int {
 	b.settle(now)
-	return int(now.Sub(b.free) / b.interval())
+	return int(now.Sub(b.free) / b.interval)
 }

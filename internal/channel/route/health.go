@@ -16,6 +16,9 @@ const (
 	Trial  State = "trial"
 )
 
+// States lists the states.
+func States() []State { return []State{Closed, Open, Trial} }
+
 // Why a carrier rests.
 const (
 	ErrorsWhy  = "errors" // too many of the last tries failed
@@ -23,7 +26,6 @@ const (
 	SilentWhy  = "silent" // no receipts come
 	ConfigWhy  = "config" // it takes nothing from us as configured
 	TrialWhy   = "trial"  // the trial traffic failed
-	startedWhy = ""
 )
 
 // The thresholds. That a carrier opens at half of its tries, and closes only after trialGood in a row, is the hysteresis; that each
@@ -139,12 +141,15 @@ func (h *health) answered(now time.Time, c channel.Class, trial bool) {
 		h.open(now, TrialWhy)
 	case h.state == Trial && trial:
 		if h.good++; h.good >= trialGood {
-			h.state, h.why, h.since = Closed, startedWhy, now
+			h.state, h.why, h.since = Closed, "", now
 			h.answers, h.lags, h.silent = ring{}, ring{}, 0
 		}
 	case h.state == Closed:
 		h.answers.add(now, bad)
-		if n, failed := h.answers.count(now, windowAge); bad && failed >= openMin && 2*failed >= n {
+		if !bad {
+			return
+		}
+		if n, failed := h.answers.count(now, windowAge); failed >= openMin && 2*failed >= n {
 			h.open(now, ErrorsWhy)
 		}
 	}

@@ -72,7 +72,8 @@ func New(c Config) *Router {
 			if r.carriers[name] == nil {
 				lim := c.Limits[name]
 				k := &carrier{name: name, limits: lim, prices: lim.Price.table(), health: health{state: Closed}}
-				k.bucket = bucket{rate: lim.Rate, burst: lim.Burst, share: duly.Buckets}
+				k.bucket = bucket{rate: lim.Rate, burst: lim.Burst}
+				k.bucket.setShare(duly.Buckets)
 				if lim.Price != nil {
 					k.currency = lim.Price.Currency
 				}
@@ -131,7 +132,6 @@ func (r *Router) Take(a *Ask) (Ticket, Choice) {
 	}
 	k.bucket.take(parts)
 	l.spend.add(a.Now, t.Cost)
-	k.sent++
 	return t, c
 }
 
@@ -222,7 +222,6 @@ func (r *Router) Return(t *Ticket) {
 		return
 	}
 	k.bucket.giveBack(t.parts)
-	k.sent--
 	r.lanes[t.Channel].spend.add(t.At, -t.Cost)
 	if t.trial {
 		k.health.under = max(0, k.health.under-1)
@@ -246,6 +245,7 @@ func (r *Router) Answered(now time.Time, t *Ticket, a Answer) Micros {
 	if k == nil {
 		return t.Cost
 	}
+	k.sent++
 	k.health.answered(now, a.Class, t.trial)
 	if a.Class == channel.Throttled {
 		k.bucket.drain(now)
@@ -325,11 +325,12 @@ func (r *Router) Capped() bool {
 func (r *Router) SetShare(buckets int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.share = buckets; buckets == 0 {
+	if buckets == r.share {
 		return
 	}
+	r.share = buckets
 	for _, k := range r.carriers {
-		k.bucket.share = buckets
+		k.bucket.setShare(buckets)
 	}
 }
 
@@ -360,7 +361,7 @@ type Report struct {
 	Since    time.Time      `json:"since,omitzero"`
 	Until    time.Time      `json:"until,omitzero"` // resting: when the trial begins
 	Opened   int            `json:"rested"`         // how often it had to rest
-	Sent     int            `json:"sent"`           // messages handed to it
+	Sent     int            `json:"sent"`           // messages that it answered to
 	Tries    int            `json:"tries"`          // answers within the window
 	Failed   int            `json:"failed"`         // of these
 	Receipts int            `json:"receipts"`       // of delivery, within the window

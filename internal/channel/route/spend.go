@@ -15,17 +15,19 @@ type Cap struct {
 
 // hour is what a channel cost, minute by minute.
 type hour struct {
-	sums [60]Micros
-	last int64 // the minute of the newest sum, since 1970
+	sums  [60]Micros
+	total Micros
+	last  int64 // the minute of the newest sum, since 1970
 }
 
 func (h *hour) forward(now time.Time) {
 	m := now.Unix() / 60
 	if m-h.last >= int64(len(h.sums)) {
-		h.sums, h.last = [60]Micros{}, m
+		h.sums, h.total, h.last = [60]Micros{}, 0, m
 	}
 	for h.last < m {
 		h.last++
+		h.total -= h.sums[h.last%60]
 		h.sums[h.last%60] = 0
 	}
 }
@@ -34,20 +36,14 @@ func (h *hour) add(at time.Time, m Micros) {
 	h.forward(at)
 	if minute := at.Unix() / 60; h.last-minute < 60 {
 		h.sums[minute%60] += m
+		h.total += m
 	}
-}
-
-func (h *hour) spent(now time.Time) (sum Micros) {
-	h.forward(now)
-	for _, m := range h.sums {
-		sum += m
-	}
-	return sum
 }
 
 // stopped is until when a channel has cost so much in the hour before that nothing may be added; zero: it has not.
 func (h *hour) stopped(now time.Time, most Micros) time.Time {
-	sum := h.spent(now)
+	h.forward(now)
+	sum := h.total
 	if sum < most {
 		return time.Time{}
 	}
