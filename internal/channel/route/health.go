@@ -21,19 +21,19 @@ func States() []State { return []State{Closed, Open, Trial} }
 
 // Why a carrier rests.
 const (
-	ErrorsWhy  = "errors" // too many of the last tries failed
-	SlowWhy    = "slow"   // receipts come too late
-	SilentWhy  = "silent" // no receipts come
-	ConfigWhy  = "config" // it takes nothing from us as configured
-	TrialWhy   = "trial"  // the trial traffic failed
+	ErrorsWhy = "errors" // too many of the last tries failed
+	SlowWhy   = "slow"   // receipts come too late
+	SilentWhy = "silent" // no receipts come
+	ConfigWhy = "config" // it takes nothing from us as configured
+	TrialWhy  = "trial"  // the trial traffic failed
 )
 
-// The thresholds. That a carrier opens at half of its tries, and closes only after trialGood in a row, is the hysteresis; that each
+// The thresholds. That a carrier opens at openMin failures in a row, or that are half of its tries, and closes only after trialGood in a row, is the hysteresis; that each
 // rest soon after another is twice as long keeps it from flapping.
 const (
 	windowLen   = 64               // outcomes that are looked back on
 	windowAge   = 5 * time.Minute  // and no older than this
-	openMin     = 8                // failures at the least
+	openMin     = 8                // failures at the least, and in a row enough
 	slowMin     = 20               // receipts at the least
 	trialGood   = 5                // tries that go well before it closes, and how many are under way at a time
 	trialWait   = time.Minute      // how long the answers of a trial are waited for
@@ -54,6 +54,7 @@ type health struct {
 	opened int // how often
 
 	answers ring // true: failed
+	row     int  // of the last answers, how many failed one after the other
 	lags    ring // true: too late
 	under   int  // of a trial: without an answer yet
 	good    int  // of a trial
@@ -142,14 +143,16 @@ func (h *health) answered(now time.Time, c channel.Class, trial bool) {
 	case h.state == Trial && trial:
 		if h.good++; h.good >= trialGood {
 			h.state, h.why, h.since = Closed, "", now
-			h.answers, h.lags, h.silent = ring{}, ring{}, 0
+			h.answers, h.lags, h.silent, h.row = ring{}, ring{}, 0, 0
 		}
 	case h.state == Closed:
 		h.answers.add(now, bad)
 		if !bad {
+			h.row = 0
 			return
 		}
-		if n, failed := h.answers.count(now, windowAge); failed >= openMin && 2*failed >= n {
+		h.row++
+		if n, failed := h.answers.count(now, windowAge); failed >= openMin && (2*failed >= n || h.row >= openMin) {
 			h.open(now, ErrorsWhy)
 		}
 	}

@@ -42,19 +42,26 @@ func state(r *route.Router, now time.Time, name string) string {
 	return ""
 }
 
-// A carrier opens after eight failures that are half of what it said, rests, is tried, and closes after five that go well.
+// A carrier opens after eight failures in a row or that are half of what it said, rests, is tried, and closes after five that go well.
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	r, now := two(nil, route.Lane{}), noon
 	for i := range 20 { // what is wrong with an address, a refusal or a content does not speak against it
 		say(t, r, now, []channel.Class{"", channel.BadAddress, channel.OptedOut, channel.Permanent}[i%4])
 	}
-	for range 19 {
-		if got := say(t, r, now, channel.Temporary); got != "alpha" {
-			t.Fatalf("got %s, want alpha: less than half of its tries failed", got)
+	for i := range 27 { // never six in a row, and less than half
+		c := channel.Temporary
+		if i < 24 && i%6 == 5 {
+			c = ""
+		}
+		if got := say(t, r, now, c); got != "alpha" {
+			t.Fatalf("message %d: got %s, want alpha", i, got)
 		}
 	}
-	say(t, r, now, channel.Unknown) // the twentieth of forty
+	if got := state(r, now, "alpha"); got != "ok " {
+		t.Fatalf("got %q, want it in order still", got)
+	}
+	say(t, r, now, channel.Unknown) // 24 of 48
 	if got := state(r, now, "alpha"); got != "resting errors" {
 		t.Fatalf("got %q, want it resting", got)
 	}
@@ -82,7 +89,10 @@ func TestHealth(t *testing.T) {
 func TestHealthTrials(t *testing.T) {
 	t.Parallel()
 	r, now := two(nil, route.Lane{}), noon
-	for range 8 {
+	for range 64 {
+		say(t, r, now, "")
+	}
+	for range 8 { // in a row: however many went well before
 		say(t, r, now, channel.Temporary)
 	}
 	for _, rest := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 10 * time.Minute, 10 * time.Minute} {
