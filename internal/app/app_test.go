@@ -301,6 +301,61 @@ func TestServeDrains(t *testing.T) {
 	}
 }
 
+// Those whom a carrier's rate sent away go out though nothing else wakes the engine, and each once.
+func TestServeKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	const people = 30
+	arrived := make(chan string, 2*people)
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.Header.Get(webhook.HeaderAttempt)
+		io.WriteString(w, `{"id":"p"}`)
+	}))
+	defer sink.Close()
+	now := time.Now()
+	c := config(t)
+	c.Lender.Timezone, c.Strategies, c.Packs = noon(now), []string{write(t, today)}, []string{"policy-default"}
+	c.Tick = app.Duration(time.Hour)
+	c.Carriers = map[string]app.CarrierConfig{"gate": {
+		Kind: "webhook", Settings: &webhook.Config{URL: sink.URL, Secrets: []channel.Secret{secret}}, Limits: route.Limits{Rate: route.Rate{N: 10, Per: time.Second}},
+	}}
+	a, err := app.New(t.Context(), c, app.Options{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	url, stop, wait := serve(t, a)
+	firstStep(t, url)
+	day := now.In(a.Location).Format(time.DateOnly)
+	var events strings.Builder
+	for i := range people {
+		fmt.Fprintf(&events, `{"kind": "borrower", "id": "B%[1]d", "name": "王伟", "language": "zh-CN", "country": "CN", "zones": [{"name": %[2]q, "source": "address"}]},
+			{"kind": "contact_point", "borrower_id": "B%[1]d", "id": "m", "point_kind": "mobile", "value": "+8613800138000"},
+			{"kind": "loan", "borrower_id": "B%[1]d", "id": "L%[1]d", "schedule": "bullet", "currency": "CNY", "principal": {"minor": 10000, "currency": "CNY"}, "disbursed_on": "2026-01-01"},
+			{"kind": "installment", "borrower_id": "B%[1]d", "loan_id": "L%[1]d", "no": 1, "due_on": %[3]q, "principal": {"minor": 10000, "currency": "CNY"}},`,
+			i, c.Lender.Timezone, day)
+	}
+	post(t, url+"/v1/events", fmt.Sprintf(`{"events": [%s {"kind": "feed", "through": %q}]}`, &events, now.UTC().Format(time.RFC3339)))
+	seen := map[string]bool{}
+	for range people {
+		select {
+		case id := <-arrived:
+			if seen[id] {
+				t.Errorf("%s came twice", id)
+			}
+			seen[id] = true
+		case <-time.After(patience):
+			t.Fatalf("%d of %d messages came", len(seen), people)
+		}
+	}
+	stop()
+	if err := wait(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if got := a.Engine.RouteReports(time.Now())[0]; got.Sent != people || len(arrived) != 0 {
+		t.Errorf("got %+v and %d more messages, want %d sent", got, len(arrived), people)
+	}
+}
+
 func TestServeAnswers(t *testing.T) {
 	t.Parallel()
 	c := config(t)

@@ -387,6 +387,9 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, point *dul
 // take claims the contact: the attempt that is about to be made, with the proof of what was known.
 func (c *claimer) take(contact *duly.Contact, p *duly.Person, ticket route.Ticket, point *duly.ContactPoint, words message.Words, variables map[string]string) {
 	carrier := c.e.carriers[contact.Channel][ticket.Index]
+	if !carrier.Caps().Variables { // another of the channel's asks for them
+		variables = nil
+	}
 	contact.Attempts++
 	contact.State, contact.Reason = duly.Claimed, ""
 	if contact.SentAt.IsZero() {

@@ -165,7 +165,7 @@ func (e *Engine) settleAnswer(now time.Time, a *answer, r *DispatchReport) lesso
 	at.EndedAt, c.ChangedAt = now, now
 	switch {
 	case a.recalled:
-		at.State = duly.AttemptRecalled
+		at.State, at.Cost.Micros = duly.AttemptRecalled, 0
 		c.State, c.Reason = duly.Planned, "recalled"
 		c.Attempts-- // nothing left: the try is not one of the contact's tries
 		c.SentAt = time.Time{}

@@ -50,14 +50,18 @@ func (e *Engine) learnRoutes(ctx context.Context, now time.Time) error {
 		by[p.Channel] = route.Pin{Carrier: p.Carrier, Until: p.Until}
 	}
 	e.router.SetPins(by)
-	e.router.SetShare(e.holding.State().Buckets)
-	if !e.routes.spent && e.router.Capped() {
+	share := e.holding.State().Buckets
+	e.router.SetShare(share)
+	if e.routes.spent || share == 0 {
+		return nil
+	}
+	if e.router.Capped() {
 		spent, err := e.db.SpentSince(ctx, now.Add(-time.Hour))
 		if err != nil {
 			return err
 		}
 		for _, s := range spent {
-			e.router.Spent(s.Minute, s.Channel, route.Micros(s.Cost.Micros))
+			e.router.Spent(s.Minute, s.Channel, route.Micros(s.Cost.Micros/duly.Buckets*int64(share)+s.Cost.Micros%duly.Buckets*int64(share)/duly.Buckets))
 		}
 	}
 	e.routes.spent = true

@@ -380,11 +380,10 @@ func TestSpend(t *testing.T) {
 			now = c.At.Add(-1)
 			continue
 		}
-		cost := tk.Cost
+		cost := route.Micros(0)
 		switch draw.IntN(8) {
 		case 0:
 			r.Return(&tk)
-			cost = 0
 		case 1:
 			cost = r.Answered(now, &tk, route.Answer{Class: channel.Permanent})
 		default:
