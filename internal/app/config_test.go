@@ -223,6 +223,35 @@ attempts_per_day: 6
 	}
 }
 
+// The routes that docs/channels.md shows can be loaded, and mean the same in both languages.
+func TestRoutesOfTheManual(t *testing.T) {
+	t.Setenv("DULY_WEBHOOK_SECRET", "0123456789abcdef0123456789abcdef")
+	var was app.Config
+	for i, file := range []string{"../../docs/channels.md", "../../docs/zh-CN/channels.md"} {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := strings.Index(string(src), "\ncarriers:\n  alpha:")
+		if at < 0 {
+			t.Fatalf("%s shows no routes", file)
+		}
+		text, _, _ := strings.Cut(string(src)[at:], "```")
+		c, err := app.LoadConfig(write(t, text))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if i > 0 {
+			if diff := cmp.Diff(was.Routes, c.Routes); diff != "" || !cmp.Equal(was.Carriers["alpha"].Limits, c.Carriers["alpha"].Limits) {
+				t.Errorf("%s is another: %s", file, diff)
+			}
+		}
+		if was = c; c.Routes[duly.ChannelSMS].Spend.Micros == 0 || c.Carriers["alpha"].Limits.Slow == 0 {
+			t.Errorf("%s: got %+v", file, c.Routes)
+		}
+	}
+}
+
 // The configuration that docs/operating.md shows can be loaded.
 func TestConfigOfTheManual(t *testing.T) {
 	for _, file := range []string{"../../docs/operating.md", "../../docs/zh-CN/operating.md"} {

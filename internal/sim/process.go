@@ -7,6 +7,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -64,6 +65,7 @@ func (p *process) start(ctx context.Context) error {
 	for _, c := range []duly.Channel{duly.ChannelPush, duly.ChannelSMS, duly.ChannelEmail, duly.ChannelRobot} {
 		d.Carriers[c] = []channel.Sender{sender{p, carrierName}, sender{p, otherName}}
 	}
+	d.Routes.Limits = map[string]route.Limits{carrierName: {Rate: route.Rate{N: firstRate, Per: time.Second}}} // what it does not let in goes to the other
 	if p.w.shared {
 		d.Holding = engine.NewHolding(p.steady)
 		p.keeper = engine.NewKeeper(engine.KeeperConfig{
@@ -82,6 +84,7 @@ func (p *process) start(ctx context.Context) error {
 const (
 	feedMaxAge = 4 * time.Hour
 	tryLease   = 2 * time.Minute
+	firstRate  = 3 // messages a second that the first carrier takes
 )
 
 // do runs fn as this process, and reports whether the process died in it. What a process does for another one's sake, in the
