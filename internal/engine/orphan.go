@@ -20,20 +20,6 @@ const (
 	orphansParked = 100_000 // looked for at one time
 )
 
-// room fails where more receipts without an attempt would be parked than are looked for in good time: whoever brings them is to
-// come again.
-func (e *Engine) room(ctx context.Context, more int) error {
-	if more == 0 {
-		return nil
-	}
-	parked, _, err := e.db.CountOrphans(ctx)
-	if err == nil && parked+more > orphansParked {
-		err = duly.Errorf(duly.Unavailable, "%d receipts that name no attempt wait already", parked).
-			WithHint("a carrier that reports what was never sent by Duly is to be told of the right account")
-	}
-	return err
-}
-
 // trace looks again for the attempts of receipts that came before their attempt's answer was stored.
 func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) error {
 	orphans, err := e.db.DueOrphans(ctx, now, orphansMax)
@@ -68,8 +54,18 @@ func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) err
 		return err
 	}
 	r.Traced += len(found)
-	if err := e.db.MoveOrphans(ctx, now, moves); err != nil || given == 0 {
+	if err := e.db.MoveOrphans(ctx, now, moves); err != nil {
 		return err
+	}
+	if len(orphans) == orphansMax { // there may be too many to be looked for in good time
+		over, err := e.db.GiveUpOrphans(ctx, now, orphansParked)
+		if err != nil {
+			return err
+		}
+		given += over
+	}
+	if given == 0 {
+		return nil
 	}
 	r.GivenUp += given
 	e.log.Error("receipts name no attempt that is known, and are no longer looked for", "receipts", given)

@@ -92,9 +92,6 @@ func (e *Engine) Accept(ctx context.Context, now time.Time, receipts []duly.Rece
 		byBucket[b] = append(byBucket[b], rc)
 	}
 	r.Orphans += len(orphans)
-	if err := e.room(ctx, len(orphans)); err != nil {
-		return err
-	}
 	if err := e.db.PutOrphans(ctx, now, orphans); err != nil {
 		return err
 	}

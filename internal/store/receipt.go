@@ -177,6 +177,18 @@ func (db *DB) CountOrphans(ctx context.Context) (parked, reported int, err error
 	return parked, reported, err
 }
 
+// GiveUpOrphans has nobody look any more for all but so many of those that are looked for, the oldest first. It returns how many
+// those are.
+func (db *DB) GiveUpOrphans(ctx context.Context, now time.Time, keep int) (n int, err error) {
+	err = db.Update(ctx, now, nil, func(tx *Tx) error {
+		over, err := tx.exec("UPDATE orphan_receipt SET reported_at = $1 WHERE reported_at = 0 AND received_at <= COALESCE((SELECT received_at FROM orphan_receipt "+
+			"WHERE reported_at = 0 ORDER BY received_at DESC LIMIT 1 OFFSET $2), -1)", micros(tx.now), int64(keep))
+		n = int(over)
+		return err
+	})
+	return n, err
+}
+
 // DropOldOrphans forgets all but so many of those that nobody looks for any more, the oldest first.
 func (db *DB) DropOldOrphans(ctx context.Context, now time.Time, keep int) error {
 	return db.Update(ctx, now, nil, func(tx *Tx) error {

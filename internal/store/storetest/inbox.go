@@ -95,6 +95,15 @@ func testOrphans(t *testing.T, w *world, o store.Orphan) {
 		}
 	}
 	count(1, 0)
+	for _, room := range []int{1, 0} {
+		got, err := w.db.GiveUpOrphans(ctx, w.now, room)
+		if err != nil || got != 1-room {
+			t.Errorf("with room for %d: got %d given up, %v; want %d", room, got, err, 1-room)
+		}
+	}
+	count(0, 1)
+	move(store.OrphanMove{Orphan: o, Next: w.now.Add(time.Minute)})
+	count(1, 0)
 	move(store.OrphanMove{Orphan: o})
 	w.same("due once it is reported", len(due(w.now.Add(time.Hour))), 0)
 	count(0, 1)
