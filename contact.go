@@ -132,8 +132,8 @@ type Attempt struct {
 	Detail     string       `json:"detail"`      // the provider's own code, without personal data
 	Segments   int          `json:"segments"`    // billed parts
 	Cost       Cost         `json:"cost,omitzero"`
-	Text       string       `json:"-"`           // what was sent: personal, shown by role
-	Known      Knowledge    `json:"known"`       // what was known when it was claimed
+	Text       string       `json:"-"`     // what was sent: personal, shown by role
+	Known      Knowledge    `json:"known"` // what was known when it was claimed
 	ClaimedAt  time.Time    `json:"claimed_at,omitzero"`
 	LeaseUntil time.Time    `json:"lease_until,omitzero"` // after which a try without an answer is in doubt
 	EndedAt    time.Time    `json:"ended_at,omitzero"`    // when the answer was stored; zero while open
