@@ -131,14 +131,22 @@ type Attempt struct {
 	Class      string       `json:"class"`       // of a failure: see package channel
 	Detail     string       `json:"detail"`      // the provider's own code, without personal data
 	Segments   int          `json:"segments"`    // billed parts
-	Text       string       `json:"-"`           // what was sent: personal, shown by role
-	Known      Knowledge    `json:"known"`       // what was known when it was claimed
+	Cost       Cost         `json:"cost,omitzero"`
+	Text       string       `json:"-"`     // what was sent: personal, shown by role
+	Known      Knowledge    `json:"known"` // what was known when it was claimed
 	ClaimedAt  time.Time    `json:"claimed_at,omitzero"`
 	LeaseUntil time.Time    `json:"lease_until,omitzero"` // after which a try without an answer is in doubt
 	EndedAt    time.Time    `json:"ended_at,omitzero"`    // when the answer was stored; zero while open
 	BegunAt    time.Time    `json:"begun_at,omitzero"`    // when the POST began; zero while that is not known, and where none did
 	FencedAt   time.Time    `json:"fenced_at,omitzero"`   // money came in while it was open: from here on it must not begin; zero: none did
 	Salt       string       `json:"-"`                    // of the certificate's commitment: whoever has it can try values
+}
+
+// Cost is what an attempt costs, in millionths of the currency's unit: less than the smallest coin, as carriers ask it. Zero is
+// nothing, or not known.
+type Cost struct {
+	Micros   int64          `json:"micros"`
+	Currency money.Currency `json:"currency"`
 }
 
 // AttemptState is how a try to send ended.
@@ -171,6 +179,7 @@ type ReceiptStatus string
 // The statuses, weakest first. A permanent failure of the address is bad_address.
 const (
 	ReceiptAccepted   ReceiptStatus = "accepted"
+	ReceiptNotTaken   ReceiptStatus = "not_taken" // the provider never had it, by its own log
 	ReceiptFailed     ReceiptStatus = "failed"
 	ReceiptBadAddress ReceiptStatus = "bad_address"
 	ReceiptDelivered  ReceiptStatus = "delivered"
@@ -183,7 +192,7 @@ func (s ReceiptStatus) State() ContactState {
 	switch s {
 	case ReceiptAccepted:
 		return Accepted
-	case ReceiptFailed, ReceiptBadAddress, ReceiptOptedOut:
+	case ReceiptNotTaken, ReceiptFailed, ReceiptBadAddress, ReceiptOptedOut:
 		return Failed
 	case ReceiptDelivered:
 		return Delivered

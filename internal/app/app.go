@@ -73,7 +73,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 		return nil, err
 	}
 	deps.DB, deps.Holding = a.DB, engine.NewHoldingOf(time.Now, c.Share)
-	if deps.Carriers, err = a.carriers(); err != nil {
+	if err = a.carriers(&deps); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	var patience time.Duration
@@ -82,7 +82,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	}
 	a.Engine, err = engine.New(deps, engine.Config{
 		Location: loc, Lender: c.Lender.Name, LenderKind: c.Lender.Kind, ServicePhone: c.Lender.ServicePhone, FeedMaxAge: time.Duration(c.FeedMaxAge),
-		Lease: time.Duration(c.Lease), Workers: c.Workers, Patience: patience, Clock: o.Clock, Law: c.asLender(), Keep: c.terms(),
+		Lease: time.Duration(c.Lease), Workers: c.Workers, FanOut: c.FanOut, Patience: patience, Clock: o.Clock, Law: c.asLender(), Keep: c.terms(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close())

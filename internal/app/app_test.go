@@ -15,6 +15,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
@@ -95,9 +96,26 @@ func TestNewRefuses(t *testing.T) {
 		{"a channel without a carrier", func(c *app.Config) {
 			c.Carriers = map[string]app.CarrierConfig{"a": {Channels: []duly.Channel{duly.ChannelSMS}, Kind: "sandbox", Settings: &sandbox.Behaviour{}}}
 		}, duly.Invalid, "steps.", "no carrier is configured for channel"},
-		{"two carriers for a channel", func(c *app.Config) {
-			c.Carriers = map[string]app.CarrierConfig{"a": {Kind: "sandbox", Settings: &sandbox.Behaviour{}}, "b": {Kind: "webhook", Settings: hook(0)}}
-		}, duly.Invalid, "carriers.b.channels", "a and b both serve channel sms"},
+		{"a route by a carrier that does not serve the channel", func(c *app.Config) {
+			c.Carriers["b"] = app.CarrierConfig{Kind: "webhook", Settings: hook(0, duly.ChannelPush)}
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Carriers: []string{"sandbox", "b"}}}
+		}, duly.Invalid, "routes.sms", `no carrier "b" serves channel sms`},
+		{"the cheapest of those without a price", func(c *app.Config) {
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Prefer: "price"}}
+		}, duly.Invalid, "routes.sms", "carrier sandbox has no price"},
+		{"a limit of what is not known", func(c *app.Config) {
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Spend: app.Spend{Micros: 1, Currency: "CNY"}}}
+		}, duly.Invalid, "routes.sms", "carrier sandbox has no price"},
+		{"prices in two currencies", func(c *app.Config) {
+			b := app.CarrierConfig{Kind: "webhook", Settings: hook(0), Limits: route.Limits{Price: &route.Price{Currency: "USD"}}}
+			c.Carriers = map[string]app.CarrierConfig{"a": {Kind: "sandbox", Settings: &sandbox.Behaviour{}, Limits: route.Limits{Price: &route.Price{Currency: "CNY"}}}, "b": b}
+			c.Routes = map[duly.Channel]app.RouteConfig{duly.ChannelSMS: {Prefer: "price"}}
+		}, duly.Invalid, "routes.sms", "carrier b has its price in another currency"},
+		{"more carriers than are chosen from", func(c *app.Config) {
+			for i := range 9 {
+				c.Carriers[fmt.Sprint("c", i)] = app.CarrierConfig{Kind: "sandbox", Settings: &sandbox.Behaviour{}}
+			}
+		}, duly.Invalid, "routes.", "10 carriers; up to 8"},
 		{"a channel that the carrier cannot serve", func(c *app.Config) {
 			c.Carriers["a"] = app.CarrierConfig{Channels: []duly.Channel{duly.ChannelSMS}, Kind: "smtp", Settings: &smtp.Config{Host: "h", From: "a@lender.example"}}
 		}, duly.Invalid, "carriers.a.channels", "cannot serve channel sms"},
@@ -280,6 +298,61 @@ func TestServeDrains(t *testing.T) {
 	}
 	if _, err := http.Get(url + "/healthz"); err == nil {
 		t.Error("the API still answers after Serve returned")
+	}
+}
+
+// Those whom a carrier's rate sent away go out though nothing else wakes the engine, and each once.
+func TestServeKeepsTheRate(t *testing.T) {
+	t.Parallel()
+	const people = 30
+	arrived := make(chan string, 2*people)
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.Header.Get(webhook.HeaderAttempt)
+		io.WriteString(w, `{"id":"p"}`)
+	}))
+	defer sink.Close()
+	now := time.Now()
+	c := config(t)
+	c.Lender.Timezone, c.Strategies, c.Packs = noon(now), []string{write(t, today)}, []string{"policy-default"}
+	c.Tick = app.Duration(time.Hour)
+	c.Carriers = map[string]app.CarrierConfig{"gate": {
+		Kind: "webhook", Settings: &webhook.Config{URL: sink.URL, Secrets: []channel.Secret{secret}}, Limits: route.Limits{Rate: route.Rate{N: 10, Per: time.Second}},
+	}}
+	a, err := app.New(t.Context(), c, app.Options{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	url, stop, wait := serve(t, a)
+	firstStep(t, url)
+	day := now.In(a.Location).Format(time.DateOnly)
+	var events strings.Builder
+	for i := range people {
+		fmt.Fprintf(&events, `{"kind": "borrower", "id": "B%[1]d", "name": "王伟", "language": "zh-CN", "country": "CN", "zones": [{"name": %[2]q, "source": "address"}]},
+			{"kind": "contact_point", "borrower_id": "B%[1]d", "id": "m", "point_kind": "mobile", "value": "+8613800138000"},
+			{"kind": "loan", "borrower_id": "B%[1]d", "id": "L%[1]d", "schedule": "bullet", "currency": "CNY", "principal": {"minor": 10000, "currency": "CNY"}, "disbursed_on": "2026-01-01"},
+			{"kind": "installment", "borrower_id": "B%[1]d", "loan_id": "L%[1]d", "no": 1, "due_on": %[3]q, "principal": {"minor": 10000, "currency": "CNY"}},`,
+			i, c.Lender.Timezone, day)
+	}
+	post(t, url+"/v1/events", fmt.Sprintf(`{"events": [%s {"kind": "feed", "through": %q}]}`, &events, now.UTC().Format(time.RFC3339)))
+	seen := map[string]bool{}
+	for range people {
+		select {
+		case id := <-arrived:
+			if seen[id] {
+				t.Errorf("%s came twice", id)
+			}
+			seen[id] = true
+		case <-time.After(patience):
+			t.Fatalf("%d of %d messages came", len(seen), people)
+		}
+	}
+	stop()
+	if err := wait(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if got := a.Engine.RouteReports(time.Now())[0]; got.Sent != people || len(arrived) != 0 {
+		t.Errorf("got %+v and %d more messages, want %d sent", got, len(arrived), people)
 	}
 }
 

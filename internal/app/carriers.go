@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/aliyunvoice"
 	"github.com/dulyhq/duly/internal/channel/generic"
 	"github.com/dulyhq/duly/internal/channel/letter"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smpp"
 	"github.com/dulyhq/duly/internal/channel/smtp"
@@ -23,6 +25,8 @@ import (
 	"github.com/dulyhq/duly/internal/channel/twilio"
 	"github.com/dulyhq/duly/internal/channel/twiliovoice"
 	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/engine"
+	"github.com/dulyhq/duly/internal/money"
 )
 
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
@@ -75,16 +79,35 @@ func adapter[C any, S channel.Sender](make func(name string, c C, h channel.Host
 	return func(name string, c C, h host) (channel.Sender, error) { return make(name, c, h.Host) }
 }
 
-// CarrierConfig is one carrier: the channels it serves, and exactly one of the kinds with its settings.
+// CarrierConfig is one carrier: the channels it serves, its limits and price, and exactly one of the kinds with its settings.
 type CarrierConfig struct {
 	Channels []duly.Channel
+	Limits   route.Limits
 	Kind     string // a name of the table of kinds
 	Settings any    // a pointer to the settings of that kind
 
 	found int // how many kinds a file gives, where it is not one
 }
 
-// UnmarshalYAML reads a carrier: `channels`, and one key that names its kind.
+// part returns where a key goes that every carrier has, or nil.
+func (k *CarrierConfig) part(key string) any {
+	switch key {
+	case "channels":
+		return &k.Channels
+	case "rate":
+		return &k.Limits.Rate
+	case "burst":
+		return &k.Limits.Burst
+	case "slow":
+		return &k.Limits.Slow
+	case "price":
+		k.Limits.Price = &route.Price{}
+		return k.Limits.Price
+	}
+	return nil
+}
+
+// UnmarshalYAML reads a carrier: `channels`, its limits, and one key that names its kind.
 func (k *CarrierConfig) UnmarshalYAML(n ast.Node) error {
 	at := n.GetToken().Position
 	wrong := func(message string, args ...any) error {
@@ -103,15 +126,18 @@ func (k *CarrierConfig) UnmarshalYAML(n ast.Node) error {
 	for _, v := range values {
 		at = v.Key.GetToken().Position
 		key := v.Key.GetToken().Value
-		if key == "channels" {
-			if err := yaml.NodeToValue(v.Value, &k.Channels, yaml.Strict()); err != nil {
-				return err
+		if to := k.part(key); to != nil {
+			if err := yaml.NodeToValue(v.Value, to, yaml.Strict()); err != nil {
+				if duly.CodeOf(err) == duly.Invalid || errors.As(err, new(yaml.Error)) {
+					return err
+				}
+				return duly.Errorf(duly.Invalid, "%s of a carrier is not readable", key).At(duly.Place{Line: at.Line, Column: at.Column}).WithHint("%s", partHints[key])
 			}
 			continue
 		}
 		of, ok := table[key]
 		if !ok {
-			return wrong("unknown key %q: a carrier has channels, and one of %s", key, kindNames())
+			return wrong("unknown key %q: a carrier has channels, rate, burst, slow, price, and one of %s", key, kindNames())
 		}
 		found++
 		k.Kind, k.Settings = key, of.settings()
@@ -128,19 +154,68 @@ func (k *CarrierConfig) UnmarshalYAML(n ast.Node) error {
 	return nil
 }
 
+// partHints say how what every carrier has is written.
+var partHints = map[string]string{
+	"channels": "write them as [sms, push]", "rate": "write it as 200/s, 90/m or 5000/h", "burst": "write it as 400", "slow": "write it as 10m",
+	"price": "write it as {currency: CNY, segment: 0.035}, with up to six places",
+}
+
+// RouteConfig is which carriers a channel has, in order, and how one is chosen.
+type RouteConfig struct {
+	Carriers []string `yaml:"carriers"`
+	Prefer   string   `yaml:"prefer"`         // order, or price
+	Spend    Spend    `yaml:"spend_per_hour"` // the most that the channel may cost within any hour
+}
+
+// UnmarshalYAML reads a route: a list of carriers, or keys.
+func (r *RouteConfig) UnmarshalYAML(n ast.Node) error {
+	if _, list := n.(*ast.SequenceNode); list {
+		return yaml.NodeToValue(n, &r.Carriers, yaml.Strict())
+	}
+	type plain RouteConfig
+	return yaml.NodeToValue(n, (*plain)(r), yaml.Strict())
+}
+
+// Spend is an amount of money in millionths, written 500 CNY.
+type Spend route.Cap
+
+// UnmarshalYAML reads an amount, and says where it is none.
+func (s *Spend) UnmarshalYAML(n ast.Node) error {
+	var text string
+	err := yaml.NodeToValue(n, &text)
+	amount, currency, _ := strings.Cut(strings.TrimSpace(text), " ")
+	s.Currency = money.Currency(strings.TrimSpace(currency))
+	if err == nil {
+		err = s.Micros.UnmarshalText([]byte(amount))
+	}
+	if err != nil || !s.Currency.Known() || s.Micros <= 0 {
+		at := n.GetToken().Position
+		return duly.Errorf(duly.Invalid, "not an amount with its currency").At(duly.Place{Line: at.Line, Column: at.Column}).WithHint("write it as 500 CNY")
+	}
+	return nil
+}
+
+// The two ways to prefer one carrier over another.
+const (
+	preferOrder = "order"
+	preferPrice = "price"
+)
+
 // Sandbox reports whether the carrier keeps messages instead of sending them.
 func (k CarrierConfig) Sandbox() bool { return k.Kind == "sandbox" }
 
 func kindNames() string { return strings.Join(slices.Sorted(maps.Keys(kinds())), ", ") }
 
-// carriers makes the configured carriers.
-func (a *App) carriers() (map[duly.Channel]channel.Sender, error) {
-	out := map[duly.Channel]channel.Sender{}
+// carriers makes the configured carriers and has the engine know them: of each channel those that its route names, in that order;
+// of a channel without a route all that serve it, by name.
+func (a *App) carriers(d *engine.Deps) error {
+	d.Carriers = map[duly.Channel][]channel.Sender{}
+	d.Routes = route.Config{Lanes: map[duly.Channel]route.Lane{}, Limits: map[string]route.Limits{}}
 	for _, name := range slices.Sorted(maps.Keys(a.Config.Carriers)) {
 		k := a.Config.Carriers[name]
 		s, err := a.carrier(name, k)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if in, ok := s.(channel.Inbound); ok {
 			a.Inbound[name] = in
@@ -150,17 +225,55 @@ func (a *App) carriers() (map[duly.Channel]channel.Sender, error) {
 		}
 		channels, err := a.serves(name, k, s.Caps())
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, ch := range channels {
-			if other := out[ch]; other != nil {
-				return nil, duly.Errorf(duly.Invalid, "carriers %s and %s both serve channel %s", other.Name(), name, ch).
-					At(duly.Place{Field: "carriers." + name + ".channels"})
-			}
-			out[ch] = s
+			d.Carriers[ch] = append(d.Carriers[ch], s)
+		}
+		d.Routes.Limits[name] = k.Limits
+	}
+	for _, ch := range slices.Sorted(maps.Keys(a.Config.Routes)) {
+		if err := a.route(ch, d); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	for ch, list := range d.Carriers {
+		if len(list) > route.CarriersMax {
+			return duly.Errorf(duly.Invalid, "channel %s has %d carriers; up to %d are chosen from", ch, len(list), route.CarriersMax).
+				At(duly.Place{Field: "routes." + string(ch)}).WithHint("name in routes those that are to serve it")
+		}
+	}
+	return nil
+}
+
+// route puts the carriers of a channel in the order of its route.
+func (a *App) route(ch duly.Channel, d *engine.Deps) error {
+	r := a.Config.Routes[ch]
+	place := duly.Place{File: "", Field: "routes." + string(ch)}
+	if len(r.Carriers) > 0 {
+		var list []channel.Sender
+		for _, name := range r.Carriers {
+			i := slices.IndexFunc(d.Carriers[ch], func(s channel.Sender) bool { return s.Name() == name })
+			if i < 0 {
+				return duly.Errorf(duly.Invalid, "no carrier %q serves channel %s", name, ch).At(place).WithHint("the carriers are those under carriers, each with its channels")
+			}
+			list = append(list, d.Carriers[ch][i])
+		}
+		d.Carriers[ch] = list
+	}
+	for _, s := range d.Carriers[ch] {
+		p := a.Config.Carriers[s.Name()].Limits.Price
+		switch {
+		case p == nil && r.Prefer == preferPrice:
+			return duly.Errorf(duly.Invalid, "carrier %s has no price that could be compared", s.Name()).At(place).WithHint("give carriers.%s.price, or prefer: order", s.Name())
+		case p == nil && r.Spend.Micros > 0:
+			return duly.Errorf(duly.Invalid, "what is spent is not known: carrier %s has no price", s.Name()).At(place).WithHint("give carriers.%s.price", s.Name())
+		case p != nil && r.Spend.Micros > 0 && p.Currency != r.Spend.Currency, p != nil && r.Prefer == preferPrice && p.Currency != a.Config.Carriers[d.Carriers[ch][0].Name()].Limits.Price.Currency:
+			return duly.Errorf(duly.Invalid, "carrier %s has its price in another currency", s.Name()).At(place).WithHint("give all of a channel in one")
+		}
+	}
+	d.Routes.Lanes[ch] = route.Lane{Cheapest: r.Prefer == preferPrice, Spend: route.Cap(r.Spend)}
+	return nil
 }
 
 // serves returns the channels that a carrier is given, after checking that it can carry them and that a try still under

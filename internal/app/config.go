@@ -30,27 +30,29 @@ import (
 // Config is the whole configuration, as duly.yaml holds it. Secrets may be given as ${NAME}, which is replaced by the
 // environment variable of that name. Keys that are not known are refused.
 type Config struct {
-	Store      string                        `yaml:"store"`        // a path for SQLite, or postgres://…
-	Listen     string                        `yaml:"listen"`       // of the HTTP API
-	APIToken   string                        `yaml:"api_token"`    // needed of every caller; may be empty only on loopback
-	Lender     Lender                        `yaml:"lender"`       // who lends
-	Strategies []string                      `yaml:"strategies"`   // names of shipped ones, or paths of files; the first that applies to a person serves them
-	Packs      []string                      `yaml:"packs"`        // names of shipped rule packs, or paths of folders
-	Rules      Rules                         `yaml:"rules"`        // what of the packs acts
-	Senders    map[duly.Channel]SenderConfig `yaml:"senders"`      // numbers and registrations that rules ask for, by channel
-	Templates  string                        `yaml:"templates"`    // a folder of templates; "" for the shipped ones
-	Calendars  string                        `yaml:"calendars"`    // a folder of holiday files that replace shipped years; "" for none
-	FeedMaxAge Duration                      `yaml:"feed_max_age"` // payments known less far back than this, or nothing is sent
-	Lease      Duration                      `yaml:"lease"`        // a try without an answer after this is in doubt
-	Tick       Duration                      `yaml:"tick"`         // how often `duly serve` steps
-	Workers    int                           `yaml:"workers"`      // messages on the way to carriers at one time
-	Keep       map[engine.Record]Term        `yaml:"keep"`         // for how long records are kept, by kind; those not named for ever
-	Node       NodeConfig                    `yaml:"node"`         // of this process among others over the store
-	Carriers   map[string]CarrierConfig      `yaml:"carriers"`     // by a name of the operator's choice
-	Stream     StreamConfig                  `yaml:"stream"`       // the log of commands, where several cells take the place of store
-	Cells      []CellConfig                  `yaml:"cells"`        // the stores behind the log
-	Audit      AuditConfig                   `yaml:"audit"`        // where the daily roots of the audit are kept
-	Share      engine.Share                  `yaml:"-"`            // of the buckets, of the cell that Store is of
+	Store      string                        `yaml:"store"`            // a path for SQLite, or postgres://…
+	Listen     string                        `yaml:"listen"`           // of the HTTP API
+	APIToken   string                        `yaml:"api_token"`        // needed of every caller; may be empty only on loopback
+	Lender     Lender                        `yaml:"lender"`           // who lends
+	Strategies []string                      `yaml:"strategies"`       // names of shipped ones, or paths of files; the first that applies to a person serves them
+	Packs      []string                      `yaml:"packs"`            // names of shipped rule packs, or paths of folders
+	Rules      Rules                         `yaml:"rules"`            // what of the packs acts
+	Senders    map[duly.Channel]SenderConfig `yaml:"senders"`          // numbers and registrations that rules ask for, by channel
+	Templates  string                        `yaml:"templates"`        // a folder of templates; "" for the shipped ones
+	Calendars  string                        `yaml:"calendars"`        // a folder of holiday files that replace shipped years; "" for none
+	FeedMaxAge Duration                      `yaml:"feed_max_age"`     // payments known less far back than this, or nothing is sent
+	Lease      Duration                      `yaml:"lease"`            // a try without an answer after this is in doubt
+	Tick       Duration                      `yaml:"tick"`             // how often `duly serve` steps
+	Workers    int                           `yaml:"workers"`          // messages on the way to carriers at one time
+	Keep       map[engine.Record]Term        `yaml:"keep"`             // for how long records are kept, by kind; those not named for ever
+	Node       NodeConfig                    `yaml:"node"`             // of this process among others over the store
+	Carriers   map[string]CarrierConfig      `yaml:"carriers"`         // by a name of the operator's choice
+	Routes     map[duly.Channel]RouteConfig  `yaml:"routes"`           // which carriers a channel has, in order; a channel without: all that serve it, by name
+	FanOut     int                           `yaml:"attempts_per_day"` // to send to one person, through all channels: what is more is refused; 0: no limit
+	Stream     StreamConfig                  `yaml:"stream"`           // the log of commands, where several cells take the place of store
+	Cells      []CellConfig                  `yaml:"cells"`            // the stores behind the log
+	Audit      AuditConfig                   `yaml:"audit"`            // where the daily roots of the audit are kept
+	Share      engine.Share                  `yaml:"-"`                // of the buckets, of the cell that Store is of
 }
 
 // Rules is what the operator says of rules by name.
@@ -134,6 +136,7 @@ func Default() Config {
 		Lender:     Lender{Name: "示例消金", ServicePhone: "95000", Timezone: "Asia/Shanghai"},
 		Strategies: []string{"consumer-cn"}, Packs: []string{"policy-default", "cn-mainland"},
 		FeedMaxAge: Duration(26 * time.Hour), Lease: Duration(2 * time.Minute), Tick: Duration(5 * time.Second), Workers: 64,
+		FanOut:   20,
 		Node:     NodeConfig{Lease: Duration(6 * time.Second)},
 		Audit:    AuditConfig{Every: Duration(time.Minute)},
 		Stream:   StreamConfig{Name: "duly", Parts: 64, Replicas: 3},
@@ -332,6 +335,24 @@ func (c *Config) check(path string) error {
 				bad("carriers."+name+".channels", "unknown channel %q", string(ch))
 			}
 		}
+		for _, e := range k.Limits.Check("carriers." + name) {
+			bad(e.Place.Field, "%s (%s)", e.Message, e.Hint)
+		}
+	}
+	for _, ch := range slices.Sorted(maps.Keys(c.Routes)) {
+		r := c.Routes[ch]
+		if !ch.Known() {
+			bad("routes."+string(ch), "unknown channel")
+		}
+		if r.Prefer != "" && r.Prefer != preferOrder && r.Prefer != preferPrice {
+			bad("routes."+string(ch)+".prefer", "neither order nor price")
+		}
+		if len(slices.Compact(slices.Sorted(slices.Values(r.Carriers)))) != len(r.Carriers) {
+			bad("routes."+string(ch), "a carrier is named twice")
+		}
+	}
+	if c.FanOut < 0 {
+		bad("attempts_per_day", "below zero")
 	}
 	return errors.Join(errs...)
 }

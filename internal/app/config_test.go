@@ -12,6 +12,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 )
 
@@ -76,6 +77,14 @@ func TestConfigErrors(t *testing.T) {
 		{"no sort of lender", "lender: {kind: pawnbroker}\n", 0, []string{"lender.kind"}, "consumer_finance"},
 		{"a kind of record that is none", "keep: {audit: P5Y}\n", 0, []string{"keep.audit"}, "outcomes contacts"},
 		{"a term that is none", "keep: {contacts: 5 years}\n", 1, nil, "not a term"},
+		{"a rate that is none", "carriers:\n  a: {sandbox: {}, rate: fast}\n", 2, nil, "200/s"},
+		{"a price that is none", "carriers:\n  a:\n    sandbox: {}\n    price: {currency: CNY, segment: -1}\n", 4, nil, "six places"},
+		{"a price in no currency", "carriers:\n  a: {sandbox: {}, price: {currency: Y, segment: 1}}\n", 0, []string{"carriers.a.price.currency"}, "ISO 4217"},
+		{"a limit without its currency", "routes: {sms: {spend_per_hour: 500}}\n", 1, nil, "500 CNY"},
+		{"a route of an unknown channel", "routes: {pigeon: [a]}\n", 0, []string{"routes.pigeon"}, "unknown channel"},
+		{"a route by a carrier twice", "routes: {sms: [a, a]}\n", 0, []string{"routes.sms"}, "twice"},
+		{"a route that prefers what is not known", "routes: {sms: {carriers: [a], prefer: luck}}\n", 0, []string{"routes.sms.prefer"}, "order"},
+		{"a route with an unknown key", "routes: {sms: {carrier: [a]}}\n", 1, nil, "carrier"},
 		{"all at once", "workers: 5000\nlease: -1s\nlender: {name: \"\", timezone: \"\"}\ncarriers:\n  b: {}\n  a: {}\n", 0,
 			[]string{"lender.timezone", "lender.name", "workers", "lease", "carriers.a", "carriers.b"}, ""},
 	}
@@ -183,6 +192,63 @@ carriers:
 	}
 	if c.Workers != 7 {
 		t.Errorf("got %d workers, want 7", c.Workers)
+	}
+}
+
+// What a carrier asks and can do, and which goes first.
+func TestConfigRoutes(t *testing.T) {
+	t.Parallel()
+	c, err := app.LoadConfig(write(t, `carriers:
+  alpha: {channels: [sms], sandbox: {}, rate: 200/s, burst: 400, slow: 10m, price: {currency: USD, segment: 0.0079, prefixes: {"+86": {segment: 0.035}}}}
+  beta: {channels: [sms], sandbox: {}, rate: 90/m, price: {currency: USD, message: 1}}
+routes:
+  sms: {carriers: [beta, alpha], prefer: price, spend_per_hour: 500 USD}
+  email: [alpha]
+attempts_per_day: 6
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := route.Limits{Rate: route.Rate{N: 200, Per: time.Second}, Burst: 400, Slow: 10 * time.Minute,
+		Price: &route.Price{Currency: "USD", Segment: 7_900, Prefixes: map[string]route.Tariff{"+86": {Segment: 35_000}}}}
+	if diff := cmp.Diff(want, c.Carriers["alpha"].Limits); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	routes := map[duly.Channel]app.RouteConfig{
+		duly.ChannelSMS:   {Carriers: []string{"beta", "alpha"}, Prefer: "price", Spend: app.Spend{Micros: 500_000_000, Currency: "USD"}},
+		duly.ChannelEmail: {Carriers: []string{"alpha"}},
+	}
+	if diff := cmp.Diff(routes, c.Routes); diff != "" || c.FanOut != 6 {
+		t.Errorf("attempts_per_day %d, want 6; (-want +got):\n%s", c.FanOut, diff)
+	}
+}
+
+// The routes that docs/channels.md shows can be loaded, and mean the same in both languages.
+func TestRoutesOfTheManual(t *testing.T) {
+	t.Setenv("DULY_WEBHOOK_SECRET", "0123456789abcdef0123456789abcdef")
+	var was app.Config
+	for i, file := range []string{"../../docs/channels.md", "../../docs/zh-CN/channels.md"} {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := strings.Index(string(src), "\ncarriers:\n  alpha:")
+		if at < 0 {
+			t.Fatalf("%s shows no routes", file)
+		}
+		text, _, _ := strings.Cut(string(src)[at:], "```")
+		c, err := app.LoadConfig(write(t, text))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if i > 0 {
+			if diff := cmp.Diff(was.Routes, c.Routes); diff != "" || !cmp.Equal(was.Carriers["alpha"].Limits, c.Carriers["alpha"].Limits) {
+				t.Errorf("%s is another: %s", file, diff)
+			}
+		}
+		if was = c; c.Routes[duly.ChannelSMS].Spend.Micros == 0 || c.Carriers["alpha"].Limits.Slow == 0 {
+			t.Errorf("%s: got %+v", file, c.Routes)
+		}
 	}
 }
 

@@ -143,6 +143,9 @@ func (a *App) gained() {
 	}
 }
 
+// againMin is between two steps at least, though those wait whom a carrier's rate sent away.
+const againMin = 100 * time.Millisecond
+
 // loop steps the engine until ctx ends or the API fails.
 func (a *App) loop(ctx context.Context, h *api.Handler, out *outage, served <-chan error) error {
 	tick := time.NewTicker(time.Duration(a.Config.Tick))
@@ -173,11 +176,16 @@ func (a *App) loop(ctx context.Context, h *api.Handler, out *outage, served <-ch
 		if r.More && err == nil {
 			continue
 		}
+		var again <-chan time.Time // never, where no carrier's rate sent anybody away
+		if at := r.Dispatched.Again; !at.IsZero() && err == nil {
+			again = time.After(max(againMin, time.Until(at)))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-served:
 			return err
+		case <-again:
 		case <-tick.C:
 		case <-h.Wake():
 		case <-a.wake:

@@ -123,6 +123,7 @@ type Message struct {
 type Accepted struct {
 	ProviderID string // the carrier's reference; "" where it gave none
 	Segments   int    // billed parts; 0 where the carrier did not say
+	Seconds    int    // billed seconds of a call; 0 where it did not say
 	Delivered  bool   // the answer is itself proof of delivery: no receipt need follow
 	Parts      string // where it took the message in several parts: the reference of each, one a line, the first of them ProviderID; see PartsOf
 }

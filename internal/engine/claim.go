@@ -9,6 +9,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/fault"
 	"github.com/dulyhq/duly/internal/gate"
 	"github.com/dulyhq/duly/internal/message"
@@ -26,6 +27,7 @@ type job struct {
 	language  string
 	variables map[string]string // of the template, for carriers that fill one of their own
 	carrier   channel.Sender
+	ticket    route.Ticket
 	claimedAt time.Time // by the engine's clock, for the recheck of a claim that waited
 	epoch     int64     // of the bucket's lease under which it was claimed
 	known     uint64    // what stood in the way of a contact, or might have; see restraints
@@ -46,7 +48,7 @@ func (e *Engine) claim(ctx context.Context, now time.Time, group []int, limit in
 		if err != nil {
 			return err
 		}
-		if jobs, err = e.claimDue(tx, epochs, limit, &seen); err != nil {
+		if err := e.claimDue(tx, epochs, limit, &seen, &jobs); err != nil {
 			return err
 		}
 		for i := range jobs {
@@ -102,58 +104,64 @@ func (e *Engine) tenure(tx *store.Tx, group []int) (map[int]int64, error) {
 func (e *Engine) dropClaims(jobs []job) {
 	for i := range jobs {
 		e.fence.begin(jobs[i].contact.BorrowerID, jobs[i].attempt.ID)
+		e.router.Return(&jobs[i].ticket)
 	}
 }
 
 // claimDue claims what is due in the buckets that may be claimed from, and ends what is over.
-func (e *Engine) claimDue(tx *store.Tx, epochs map[int]int64, limit int, seen *DispatchReport) ([]job, error) {
+func (e *Engine) claimDue(tx *store.Tx, epochs map[int]int64, limit int, seen *DispatchReport, jobs *[]job) error {
 	if len(epochs) == 0 {
-		return nil, nil
+		return nil
 	}
 	due, err := tx.DueContacts(sortedKeys(epochs), tx.Now(), limit)
 	if err != nil || len(due) == 0 {
-		return nil, err
+		return err
 	}
 	seen.Due, seen.More = len(due), len(due) == limit
-	return e.judge(tx, due, epochs, seen)
+	return e.judge(tx, due, epochs, seen, jobs)
 }
 
-// judge decides contacts that are due, bucket by bucket, and writes what was decided.
-func (e *Engine) judge(tx *store.Tx, due []store.Due, epochs map[int]int64, seen *DispatchReport) ([]job, error) {
+// judge decides contacts that are due, bucket by bucket, and writes what was decided. What it claimed stands in jobs even where it
+// fails: each has taken something of a carrier's rate.
+func (e *Engine) judge(tx *store.Tx, due []store.Due, epochs map[int]int64, seen *DispatchReport, jobs *[]job) error {
 	feedAt, err := tx.FeedAt(FeedPayments)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	contacts, byID, err := e.recall(tx, due)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	refusers, err := e.refusers(tx, contacts)
+	if err != nil {
+		return err
 	}
 	var moves []store.Move
-	jobs := make([]job, 0, len(contacts))
+	*jobs = make([]job, 0, len(contacts))
 	for len(contacts) > 0 {
 		bucket, n := contacts[0].BorrowerID.Bucket(), 1
 		for n < len(contacts) && contacts[n].BorrowerID.Bucket() == bucket {
 			n++
 		}
-		c := &claimer{e: e, tx: tx, bucket: bucket, epoch: epochs[bucket], now: tx.Now(), feedAt: feedAt, seen: seen, jobs: jobs}
+		c := &claimer{e: e, tx: tx, bucket: bucket, epoch: epochs[bucket], now: tx.Now(), feedAt: feedAt, seen: seen, jobs: jobs, refusers: refusers}
 		if c.state, err = tx.Bucket(bucket); err != nil {
-			return nil, err
+			return err
 		}
 		if c.entry, err = tx.AuditNext(bucket); err != nil {
-			return nil, err
+			return err
 		}
 		for i := range contacts[:n] {
 			if err := c.judge(&contacts[i], byID[contacts[i].BorrowerID]); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if len(c.moves) > 0 {
 			tx.Audit(bucket, auditClaimed, "engine", "", claimDetail(c.moves, c.seals))
 		}
-		moves, jobs = append(moves, c.moves...), c.jobs
+		moves = append(moves, c.moves...)
 		contacts = contacts[n:]
 	}
-	return jobs, write(tx, moves, jobs)
+	return write(tx, moves, *jobs)
 }
 
 // recall reads the persons of contacts that are due, and the contacts, in their order. A person comes with the contacts that
@@ -238,7 +246,9 @@ type claimer struct {
 	seen   *DispatchReport
 	was    *duly.Contact // the contact that is judged, as it was read
 	moves  []store.Move
-	jobs   []job // of the claim so far
+	jobs   *[]job // of the claim so far
+
+	refusers map[duly.ContactID][]string // of contacts that were tried before: the carriers that refused
 }
 
 // judge decides one contact and records the decision in moves, and in jobs if it may go.
@@ -256,7 +266,6 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 	was := contact.Items
 	c.refresh(contact, p)
 	lane := c.e.laneOf(contact.Strategy)
-	carrier := c.e.carriers[contact.Channel]
 	point := p.Point(contact.PointID)
 	switch {
 	case len(contact.Items) == 0:
@@ -265,18 +274,18 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Cancelled, duly.ReasonRestored) // the plan has seen to it; this is the last wall
 	case lane == nil:
 		c.end(contact, duly.Cancelled, duly.CancelReplaced)
-	case carrier == nil:
+	case len(c.e.carriers[contact.Channel]) == 0:
 		c.end(contact, duly.Blocked, "no_carrier")
 	case point == nil || point.State != duly.PointActive:
 		c.end(contact, duly.Blocked, "no_contact_point")
 	case !c.e.clockOK(c.state, p, c.now):
 		c.postpone(contact, c.now.Add(clockRetry), codeClock)
 	default:
-		if until := c.e.breaker.resting(carrier.Name(), c.now); !until.IsZero() {
-			c.postpone(contact, until, "carrier_resting")
+		if choice := c.e.router.Ready(c.now, contact.Channel); choice.Index < 0 {
+			c.sendAway(contact, choice)
 			return nil
 		}
-		return c.ask(contact, p, lane, carrier, point)
+		return c.ask(contact, p, lane, point)
 	}
 	return nil
 }
@@ -329,8 +338,8 @@ func openItems(items []duly.Item, p *duly.Person) []duly.Item {
 }
 
 // ask renders the words and asks the gate with authority.
-func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier channel.Sender, point *duly.ContactPoint) error {
-	words, variables, err := c.e.words(contact, p, carrier.Caps().Variables, c.now)
+func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, point *duly.ContactPoint) error {
+	words, variables, err := c.e.words(contact, p, c.e.named[contact.Channel], c.now)
 	if err != nil {
 		if e, ok := errors.AsType[*duly.Error](err); ok {
 			contact.Decision = unfitWords("words_refused", e.Message)
@@ -352,7 +361,17 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 			c.end(contact, duly.Blocked, "debit_in_flight")
 			return nil
 		}
-		c.take(contact, p, carrier, point, words, variables)
+		if n := tries(p, contact, c.now); c.e.cfg.FanOut > 0 && n >= c.e.cfg.FanOut {
+			c.e.log.Error("more tries to send to one person within a day than the configuration allows; nothing more is sent", "borrower", contact.BorrowerID.Masked(), "tries", n)
+			c.end(contact, duly.Blocked, codeFanOut)
+			return nil
+		}
+		ticket, choice := c.e.router.Take(&route.Ask{Now: c.now, Channel: contact.Channel, To: point.Value, Segments: words.Segments, Tried: c.refusers[contact.ID]})
+		if choice.Index < 0 {
+			c.sendAway(contact, choice)
+			return nil
+		}
+		c.take(contact, p, ticket, point, words, variables)
 	case duly.Defer:
 		if contact.Decision.NotBefore.Before(contact.ExpiresAt) {
 			c.postpone(contact, contact.Decision.NotBefore, contact.Decision.Code())
@@ -366,7 +385,11 @@ func (c *claimer) ask(contact *duly.Contact, p *duly.Person, l *lane, carrier ch
 }
 
 // take claims the contact: the attempt that is about to be made, with the proof of what was known.
-func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Sender, point *duly.ContactPoint, words message.Words, variables map[string]string) {
+func (c *claimer) take(contact *duly.Contact, p *duly.Person, ticket route.Ticket, point *duly.ContactPoint, words message.Words, variables map[string]string) {
+	carrier := c.e.carriers[contact.Channel][ticket.Index]
+	if !carrier.Caps().Variables { // another of the channel's asks for them
+		variables = nil
+	}
 	contact.Attempts++
 	contact.State, contact.Reason = duly.Claimed, ""
 	if contact.SentAt.IsZero() {
@@ -380,17 +403,18 @@ func (c *claimer) take(contact *duly.Contact, p *duly.Person, carrier channel.Se
 			LedgerVersion: c.state.Version, FeedAt: c.feedAt, Items: contact.Items, Packs: contact.Decision.Packs,
 			Strategy: contact.Strategy + "@" + contact.StrategyHash,
 		},
+		Cost:      duly.Cost{Micros: int64(ticket.Cost), Currency: ticket.Currency},
 		ClaimedAt: c.now, LeaseUntil: c.now.Add(c.e.cfg.Lease),
 	}
 	if c.seals == nil {
 		c.seals = map[duly.ContactID]string{}
 	}
 	c.seals[contact.ID] = certify(&a, &contact.Decision, c.entry)
-	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, variables: variables, carrier: carrier, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
+	j := job{contact: *contact, attempt: a, to: point.Value, subject: words.Subject, language: words.Language, variables: variables, carrier: carrier, ticket: ticket, epoch: c.epoch, known: restraints(p, c.now.AddDate(0, 0, -historyDays))}
 	if c.e.cfg.Clock != nil {
 		j.claimedAt = c.e.cfg.Clock()
 	}
-	c.jobs = append(c.jobs, j)
+	*c.jobs = append(*c.jobs, j)
 	c.moves = append(c.moves, store.Move{Contact: *contact, From: duly.Planned, Was: c.was})
 	c.seen.Claimed++
 	for i := range p.Contacts { // what is judged next for this person must see this one as sent

@@ -32,6 +32,8 @@ type DispatchReport struct {
 	Lapsed   int // tries of an earlier run whose lease ended without an answer: now in doubt
 	Unknown  int // reservations of contacts outside Duly whose slot ran out: not known whether they were made
 	Late     int // answers of earlier dispatches that came, or could be stored, only now
+	// Again is when the next of those may go that a carrier's rate sent away; zero where there are none.
+	Again time.Time
 	// Unanswered are messages whose carriers have not answered yet: a later report counts them as Late.
 	Unanswered int
 	More       bool
@@ -85,15 +87,20 @@ func (e *Engine) Dispatch(ctx context.Context, now time.Time) (DispatchReport, e
 	if err := e.overrunAll(ctx, now, &r); err != nil {
 		return r, err
 	}
+	if err := e.learnRoutes(ctx, now); err != nil {
+		return r, err
+	}
 	buckets, err := e.db.DueBuckets(ctx, now)
 	if buckets = e.holding.Mine(buckets); err != nil || len(buckets) == 0 {
-		return r, err
+		r.Again = e.again(now)
+		return r, errors.Join(err, e.tellCarriers(ctx, now))
 	}
 	busy := e.stragglers.below(ctx, e.cfg.Workers/2)
 	p := newPipeline(ctx, e, now, max(1, e.cfg.Workers-busy))
 	claimErr := p.claimAll(ctx, buckets, &r)
 	finishErr := p.wait(&r)
-	return r, errors.Join(claimErr, finishErr)
+	r.Again = e.again(now)
+	return r, errors.Join(claimErr, finishErr, e.tellCarriers(ctx, now))
 }
 
 // pipeline is the moving part of one Dispatch: claims go in, answers come out.
@@ -346,6 +353,7 @@ func (e *Engine) fresh(now time.Time) time.Time {
 func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
 	begun, current := e.current(ctx, &j, now)
 	if !e.fence.begin(j.contact.BorrowerID, j.attempt.ID) || !current {
+		e.router.Return(&j.ticket)
 		return answer{job: j, recalled: true}
 	}
 	j.attempt.BegunAt = begun
@@ -364,12 +372,14 @@ func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
 	})
 	fault.At(fault.PostAfter)
 	if err == nil {
+		e.heed(now, &j, &acc, nil)
 		return answer{job: j, accepted: acc}
 	}
 	ce, ok := errors.AsType[*channel.Error](err)
 	if !ok {
 		ce = &channel.Error{Class: channel.Unknown, Code: "unclassified"}
 	}
+	e.heed(now, &j, nil, ce)
 	return answer{job: j, err: ce}
 }
 

@@ -407,7 +407,9 @@ func (e *Engine) resolveOne(tx *store.Tx, a DoubtAnswer, w *Word) (Resolution, e
 	if err := tx.MarkReceipts(b, []duly.Receipt{rc}); err != nil {
 		return r, err
 	}
-	at.State = f.attempt
+	if at.State = f.attempt; at.State == duly.AttemptRefused {
+		at.Cost.Micros = 0
+	}
 	if at.ProviderID == "" {
 		at.ProviderID = a.ProviderID
 	}

@@ -21,6 +21,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/message"
 	"github.com/dulyhq/duly/internal/rule"
@@ -43,14 +44,15 @@ const (
 // FeedPayments is the name of the feed whose freshness the payment fence watches.
 const FeedPayments = "payments"
 
-// Deps is what an Engine works with. All are needed but Log, Holding and Sources.
+// Deps is what an Engine works with. All are needed but Routes, Log, Holding and Sources.
 type Deps struct {
 	DB         *store.DB
 	Strategies []*strategy.Strategy // the first that applies to a person is theirs
 	Packs      []*rule.Pack
 	Calendars  *civil.Calendars
 	Messages   *message.Set
-	Carriers   map[duly.Channel]channel.Sender
+	Carriers   map[duly.Channel][]channel.Sender // of each channel, in the operator's order
+	Routes     route.Config                      // how they are chosen; who they are is said by Carriers
 	Log        *slog.Logger
 	Holding    *Holding // what this process may work on; nil: everything
 	Sources    Sources  // the texts that Strategies, Packs, Calendars and Messages were made of
@@ -72,6 +74,7 @@ type Config struct {
 	FeedMaxAge   time.Duration        // payments older than this stop sending
 	Lease        time.Duration        // a try without an answer after this is in doubt
 	Workers      int                  // messages on the way to carriers at one time
+	FanOut       int                  // tries to send to one person within a day: more are refused; 0: no limit
 	Patience     time.Duration        // how long a Dispatch with nothing more to claim waits for answers, before it leaves them to the next; 0: for all
 	Law          *rule.Lender         // what rules ask of the lender; nil: nothing is known
 	Keep         map[Record]rule.Term // for how long records are kept; those without a term for ever
@@ -115,13 +118,15 @@ type Engine struct {
 	packs      []*rule.Pack // for their obligations
 	calendars  *civil.Calendars
 	messages   *message.Set
-	carriers   map[duly.Channel]channel.Sender
-	senders    []channel.Sender // the distinct carriers, by name
+	carriers   map[duly.Channel][]channel.Sender
+	senders    []channel.Sender      // the distinct carriers, by name
+	named      map[duly.Channel]bool // one of the channel's carriers fills a template of its own
+	router     *route.Router
+	routes     routeState
 	log        *slog.Logger
 	cfg        Config
 	holding    *Holding
 	fence      *fence
-	breaker    *breaker
 	rules      *rule.Set // the packs alone: for contacts with persons whom no strategy serves
 	history    int       // days back that the rules count contacts; -1: all that ever were
 	late       lateAnswers
@@ -148,12 +153,16 @@ func New(d Deps, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		db: d.DB, packs: d.Packs, calendars: d.Calendars, messages: d.Messages, carriers: d.Carriers, log: d.Log, cfg: c,
-		holding: d.Holding, fence: newFence(d.Holding), breaker: newBreaker(), sources: d.Sources,
+		holding: d.Holding, fence: newFence(d.Holding), sources: d.Sources, named: map[duly.Channel]bool{},
 	}
 	byName := map[string]channel.Sender{}
-	for _, s := range d.Carriers {
-		byName[s.Name()] = s
+	for ch, list := range d.Carriers {
+		for _, s := range list {
+			byName[s.Name()] = s
+			e.named[ch] = e.named[ch] || s.Caps().Variables
+		}
 	}
+	e.router, e.routes.stopped = route.New(lanes(d)), map[duly.Channel]time.Time{}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		e.senders = append(e.senders, byName[name])
 	}
@@ -204,7 +213,7 @@ func (e *Engine) since(at time.Time) store.Since {
 func carried(s *strategy.Strategy, d Deps) error {
 	for _, use := range s.Templates() {
 		place := duly.Place{File: s.Name, Line: use.Line, Field: "steps." + use.Step}
-		if d.Carriers[use.Channel] == nil {
+		if len(d.Carriers[use.Channel]) == 0 {
 			return duly.Errorf(duly.Invalid, "no carrier is configured for channel %s", use.Channel).At(place).
 				WithHint("add one under carriers, or take the channel out of the step's ladder")
 		}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/message"
@@ -61,13 +63,15 @@ var due = civil.On(2026, 3, 10)
 
 // world is an engine over a store with one kind of person in it, and a carrier that does as it is told.
 type world struct {
-	t   *testing.T
-	db  *store.DB
-	e   *engine.Engine
-	car *carrier
-	loc *time.Location
-	h   *engine.Holding // of the engines made next; nil holds everything
-	law []string        // the packs of the engines made next; nil is all
+	t      *testing.T
+	db     *store.DB
+	e      *engine.Engine
+	car    *carrier
+	loc    *time.Location
+	h      *engine.Holding  // of the engines made next; nil holds everything
+	law    []string         // the packs of the engines made next; nil is all
+	more   []channel.Sender // carriers of the engines made next, after car
+	routes route.Config     // and how they are chosen
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
@@ -81,6 +85,12 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		Location: loc, Lender: "测试消金", ServicePhone: "95000", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 4,
 	})
 	return w
+}
+
+// carriers are those of the engines made next: one that does as it is told, and whoever comes after it.
+func (w *world) carriers() map[duly.Channel][]channel.Sender {
+	list := append([]channel.Sender{w.car}, w.more...)
+	return map[duly.Channel][]channel.Sender{duly.ChannelPush: list, duly.ChannelSMS: list}
 }
 
 // engine makes an engine over the world's store, with a strategy and packs beside those that are shipped.
@@ -115,7 +125,7 @@ func (w *world) make(text string, cfg engine.Config, own ...*rule.Pack) (*engine
 	}
 	return engine.New(engine.Deps{
 		DB: w.db, Holding: w.h, Strategies: []*strategy.Strategy{s}, Packs: append(packs, own...), Calendars: cal, Messages: words,
-		Carriers: map[duly.Channel]channel.Sender{duly.ChannelPush: w.car, duly.ChannelSMS: w.car},
+		Carriers: w.carriers(), Routes: w.routes,
 	}, cfg)
 }
 
@@ -219,6 +229,7 @@ func (w *world) want(id duly.BorrowerID, want ...string) {
 
 // carrier does as it is told, and remembers what it was given.
 type carrier struct {
+	name  string // "": test
 	mu    sync.Mutex
 	sent  []channel.Message
 	fate  func(channel.Message) (channel.Accepted, error) // nil accepts
@@ -226,7 +237,7 @@ type carrier struct {
 	find  func(channel.Question) (duly.ReceiptStatus, bool, error) // nil knows nothing
 }
 
-func (c *carrier) Name() string { return "test" }
+func (c *carrier) Name() string { return cmp.Or(c.name, "test") }
 
 func (c *carrier) Caps() channel.Caps {
 	return channel.Caps{Channels: []duly.Channel{duly.ChannelPush, duly.ChannelSMS}, Receipts: true, Timeout: time.Second}
@@ -255,7 +266,7 @@ func (c *carrier) Poll(context.Context, time.Time, int) ([]duly.Receipt, error) 
 func (c *carrier) receipt(key string, status duly.ReceiptStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.polls = append(c.polls, duly.Receipt{Provider: "test", Key: key, AttemptID: c.sent[len(c.sent)-1].AttemptID, Status: status})
+	c.polls = append(c.polls, duly.Receipt{Provider: c.Name(), Key: key, AttemptID: c.sent[len(c.sent)-1].AttemptID, Status: status})
 }
 
 func (c *carrier) count() int {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"sync"
-	"time"
 
 	duly "github.com/dulyhq/duly"
 )
@@ -55,30 +54,4 @@ func (f *fence) begin(b duly.BorrowerID, a duly.AttemptID) bool {
 		delete(f.claims, b)
 	}
 	return m != nil && !m.stopped && f.holding.has(b.Bucket(), m.epoch)
-}
-
-// breaker keeps a carrier at rest after it said that its configuration is wrong or that it is throttled as a whole.
-type breaker struct {
-	mu    sync.Mutex
-	until map[string]time.Time
-}
-
-func newBreaker() *breaker { return &breaker{until: map[string]time.Time{}} }
-
-func (b *breaker) rest(carrier string, until time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if until.After(b.until[carrier]) {
-		b.until[carrier] = until
-	}
-}
-
-// resting returns when the carrier may be used again; zero if it may be used at now.
-func (b *breaker) resting(carrier string, now time.Time) time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if u := b.until[carrier]; u.After(now) {
-		return u
-	}
-	return time.Time{}
 }

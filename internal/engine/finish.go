@@ -13,11 +13,10 @@ import (
 	"github.com/dulyhq/duly/internal/store"
 )
 
-// Waits between tries of one contact, and the rest of a carrier that said it cannot work.
+// Waits between tries of one contact, where there is no other carrier for it.
 const (
 	retryDelayMin = time.Minute
 	retryDelayMax = 30 * time.Minute
-	carrierRest   = 5 * time.Minute
 )
 
 // finish stores the answers of carriers: the attempts end, the contacts move on. It returns those that it could not store.
@@ -166,7 +165,7 @@ func (e *Engine) settleAnswer(now time.Time, a *answer, r *DispatchReport) lesso
 	at.EndedAt, c.ChangedAt = now, now
 	switch {
 	case a.recalled:
-		at.State = duly.AttemptRecalled
+		at.State, at.Cost.Micros = duly.AttemptRecalled, 0
 		c.State, c.Reason = duly.Planned, "recalled"
 		c.Attempts-- // nothing left: the try is not one of the contact's tries
 		c.SentAt = time.Time{}
@@ -201,11 +200,10 @@ func (e *Engine) settleRefusal(now time.Time, a *answer, r *DispatchReport) less
 		c.State, c.Reason, c.FallbackAt = duly.InDoubt, a.err.Code, time.Time{} // nobody is chased on another channel for a doubt
 		r.InDoubt++
 	case channel.Temporary, channel.Throttled:
-		e.retry(c, now, a.err, r)
+		e.retry(a, now, r)
 	case channel.Config:
-		e.breaker.rest(a.job.carrier.Name(), now.Add(carrierRest))
 		e.log.Error("carrier cannot work", "carrier", a.job.carrier.Name(), "code", a.err.Code, "detail", a.err.Detail)
-		e.retry(c, now, a.err, r)
+		e.retry(a, now, r)
 	case channel.BadAddress:
 		e.fail(c, now, a.err.Code, r)
 		return lesson{borrower: c.BorrowerID, bounced: c.PointID}
@@ -219,12 +217,18 @@ func (e *Engine) settleRefusal(now time.Time, a *answer, r *DispatchReport) less
 	return lesson{}
 }
 
-func (e *Engine) retry(c *duly.Contact, now time.Time, err *channel.Error, r *DispatchReport) {
+// retry has a contact tried again that was proved not to have been taken: at once where another carrier has not refused it yet and is
+// in order, else after a growing wait.
+func (e *Engine) retry(a *answer, now time.Time, r *DispatchReport) {
+	c, err := &a.job.contact, a.err
 	if c.Attempts >= attemptsMax {
 		e.fail(c, now, err.Code, r)
 		return
 	}
 	delay := max(min(retryDelayMin<<(c.Attempts-1), retryDelayMax), err.RetryAfter)
+	if e.router.Other(now, c.Channel, a.job.carrier.Name(), c.Attempts) {
+		delay, r.More = 0, true
+	}
 	c.State, c.Reason, c.NotBefore = duly.Planned, string(err.Class), now.Add(delay)
 	r.Retried++
 }

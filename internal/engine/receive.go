@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +18,8 @@ type ReceiveReport struct {
 	Moved    int // contacts that a receipt moved on
 	Resolved int // of these, contacts that were in doubt
 	Orphans  int // receipts that name no attempt that is known
+	Traced   int // of those that were, receipts whose attempt is known now
+	GivenUp  int // and receipts that were looked for too long
 	More     bool
 }
 
@@ -195,6 +196,12 @@ func (e *Engine) applyReceipt(tx *store.Tx, rc *duly.Receipt, r *ReceiveReport) 
 		return nil, lesson{}, err
 	}
 	learned := taught(&c, rc)
+	if rc.Status == duly.ReceiptNotTaken && a.State != duly.AttemptInDoubt {
+		return nil, lesson{}, nil // its carrier said otherwise, or has not spoken yet: that is better known
+	}
+	if rc.Status == duly.ReceiptDelivered && !a.EndedAt.IsZero() {
+		e.router.Told(tx.Now(), a.Carrier, rc.ReceivedAt.Sub(a.EndedAt))
+	}
 	next := rc.Status.State()
 	if next == duly.Failed && a.No != c.Attempts {
 		return nil, learned, nil // an earlier try failed; the contact is about a later one
@@ -213,6 +220,9 @@ func (e *Engine) applyReceipt(tx *store.Tx, rc *duly.Receipt, r *ReceiveReport) 
 	e.setFallback(&c, rc, tx.Now())
 	if a.State == duly.AttemptInDoubt || a.State == duly.AttemptOpen {
 		a.State = duly.AttemptAccepted
+		if rc.Status == duly.ReceiptNotTaken {
+			a.State, a.Cost.Micros = duly.AttemptRefused, 0
+		}
 		if a.EndedAt.IsZero() { // one that was in doubt ended when it came to be so
 			a.EndedAt = tx.Now()
 		}
@@ -281,46 +291,9 @@ func taught(c *duly.Contact, rc *duly.Receipt) lesson {
 		return lesson{borrower: c.BorrowerID, bounced: c.PointID}
 	case duly.ReceiptOptedOut:
 		return lesson{borrower: c.BorrowerID, refused: c.Channel}
-	case duly.ReceiptAccepted, duly.ReceiptFailed, duly.ReceiptDelivered, duly.ReceiptRead:
+	case duly.ReceiptAccepted, duly.ReceiptNotTaken, duly.ReceiptFailed, duly.ReceiptDelivered, duly.ReceiptRead:
 	}
 	return lesson{}
-}
-
-// trace looks again for the attempts of receipts that came before their attempt's answer was stored.
-func (e *Engine) trace(ctx context.Context, now time.Time, r *ReceiveReport) error {
-	orphans, err := e.db.Orphans(ctx, queryMax)
-	if err != nil || len(orphans) == 0 {
-		return err
-	}
-	var found, old []duly.Receipt
-	err = e.db.View(ctx, func(tx *store.Tx) error {
-		for _, rc := range orphans {
-			if rc.ProviderID == "" {
-				continue
-			}
-			a, err := tx.FindAttemptByProvider(rc.Provider, rc.ProviderID)
-			if err != nil && duly.CodeOf(err) == duly.NotFound {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			old = append(old, rc)
-			rc.AttemptID = a.ID
-			found = append(found, rc)
-		}
-		return nil
-	})
-	if err != nil || len(found) == 0 {
-		return err
-	}
-	if err := e.Accept(ctx, now, found, r); err != nil {
-		if _, moving := errors.AsType[*store.Moving](err); moving { // they stay orphans until the move is over
-			return nil
-		}
-		return err
-	}
-	return e.db.DropOrphans(ctx, now, old)
 }
 
 // query asks carriers that can tell what became of attempts in doubt.

@@ -197,8 +197,8 @@ func (e *Engine) doubtful(contacts []duly.Contact, now time.Time) []duly.Attempt
 			continue
 		}
 		carrier := ""
-		if s := e.carriers[c.Channel]; s != nil {
-			carrier = s.Name()
+		if list := e.carriers[c.Channel]; len(list) > 0 {
+			carrier = list[0].Name() // which of them it was is not known
 		}
 		out = append(out, duly.Attempt{
 			ID: duly.NewAttemptID(c.ID, c.Attempts), ContactID: c.ID, BorrowerID: c.BorrowerID, No: c.Attempts, Carrier: carrier, State: duly.AttemptInDoubt,

@@ -193,5 +193,5 @@ func (r *Report) Add(o Report) {
 	r.Received.Orphans += o.Received.Orphans
 	r.Measured += o.Measured
 	r.Forgotten.add(o.Forgotten)
-	r.More = o.More
+	r.More, r.Dispatched.Again = o.More, o.Dispatched.Again
 }

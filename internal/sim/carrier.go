@@ -12,12 +12,16 @@ import (
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 )
 
-const carrierName = "sim"
+// The carriers of every channel, in order.
+const (
+	carrierName = "sim"
+	otherName   = "other"
+)
 
-// post is the carrier: the sandbox, which behaves by seed, with callbacks that are told until they are answered.
+// post is the carriers: sandboxes, which behave by seed, with callbacks that are told until they are answered.
 type post struct {
 	w       *world
-	box     *sandbox.Sender
+	boxes   map[string]*sandbox.Sender
 	kept    map[duly.AttemptID]bool
 	coming  []callback // by when
 	early   []duly.Receipt
@@ -49,14 +53,23 @@ func unsteady(t *Trial) sandbox.Behaviour {
 }
 
 func newPost(w *world) (*post, error) {
-	p := &post{w: w, kept: map[duly.AttemptID]bool{}}
-	var err error
-	p.box, err = sandbox.New(carrierName, unsteady(&w.Trial), outbox{p})
-	return p, err
+	p := &post{w: w, kept: map[duly.AttemptID]bool{}, boxes: map[string]*sandbox.Sender{}}
+	for i, name := range []string{carrierName, otherName} {
+		b := unsteady(&w.Trial)
+		b.Seed += uint64(i) << 32
+		var err error
+		if p.boxes[name], err = sandbox.New(name, b, outbox{p, name}); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }
 
-// outbox is where the sandbox keeps what it took.
-type outbox struct{ p *post }
+// outbox is where a sandbox keeps what it took.
+type outbox struct {
+	p    *post
+	name string
+}
 
 // Keep notes that a message was taken, and what will be told of it.
 func (o outbox) Keep(_ context.Context, k sandbox.Kept) error {
@@ -64,21 +77,21 @@ func (o outbox) Keep(_ context.Context, k sandbox.Kept) error {
 	o.p.w.taken(k.Message.AttemptID)
 	for _, r := range k.Receipts {
 		o.p.expect(r.DueAt, duly.Receipt{
-			Provider: carrierName, Key: r.Key, AttemptID: k.Message.AttemptID, ProviderID: string(k.Message.AttemptID), Status: r.Status, At: r.At,
+			Provider: o.name, Key: r.Key, AttemptID: k.Message.AttemptID, ProviderID: string(k.Message.AttemptID), Status: r.Status, At: r.At,
 		})
 	}
 	if o.p.w.Faults.has(FaultReceipts) {
-		o.p.lie(&k)
+		o.p.lie(o.name, &k)
 	}
 	return nil
 }
 
 // lie adds what no honest carrier tells: a receipt that contradicts the others, of an attempt that never was, or that only
 // names the carrier's own reference.
-func (p *post) lie(k *sandbox.Kept) {
+func (p *post) lie(name string, k *sandbox.Kept) {
 	r := p.w.r.receipts
 	at := k.Message.Now.Add(time.Duration(r.IntN(30*60)) * time.Second)
-	rc := duly.Receipt{Provider: carrierName, Key: fmt.Sprintf("odd-%d", p.w.serial()), AttemptID: k.Message.AttemptID, ProviderID: string(k.Message.AttemptID), At: at}
+	rc := duly.Receipt{Provider: name, Key: fmt.Sprintf("odd-%d", p.w.serial()), AttemptID: k.Message.AttemptID, ProviderID: string(k.Message.AttemptID), At: at}
 	switch n := r.IntN(100); {
 	case n < 4:
 		rc.Status = []duly.ReceiptStatus{duly.ReceiptFailed, duly.ReceiptBadAddress, duly.ReceiptDelivered, duly.ReceiptRead, duly.ReceiptAccepted}[r.IntN(5)]
@@ -112,8 +125,8 @@ func (p *post) expect(due time.Time, r duly.Receipt) {
 }
 
 // send is one POST of a process.
-func (p *post) send(ctx context.Context, from *process, m channel.Message) (channel.Accepted, error) {
-	acc, err := p.box.Send(ctx, m)
+func (p *post) send(ctx context.Context, from *process, name string, m channel.Message) (channel.Accepted, error) {
+	acc, err := p.boxes[name].Send(ctx, m)
 	p.w.answered(m.AttemptID, err)
 	for _, r := range p.early {
 		if to := p.w.anyone(p.w.r.receipts); to != nil {

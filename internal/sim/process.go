@@ -7,6 +7,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -58,12 +59,13 @@ func (p *process) start(ctx context.Context) error {
 	p.db, p.policy, p.planned, p.doom = db, p.w.policy, map[int]bool{}, doom{}
 	db.Simulate(store.Hooks{Now: func() time.Time { return p.w.now }, Write: func() { p.near("write", "") }, Committed: p.committed})
 	d := engine.Deps{
-		DB: db, Packs: p.policy.packs, Calendars: p.w.calendars, Messages: p.w.messages, Carriers: map[duly.Channel]channel.Sender{},
+		DB: db, Packs: p.policy.packs, Calendars: p.w.calendars, Messages: p.w.messages, Carriers: map[duly.Channel][]channel.Sender{},
 	}
 	d.Strategies = append(d.Strategies, p.policy.strategy)
 	for _, c := range []duly.Channel{duly.ChannelPush, duly.ChannelSMS, duly.ChannelEmail, duly.ChannelRobot} {
-		d.Carriers[c] = sender{p}
+		d.Carriers[c] = []channel.Sender{sender{p, carrierName}, sender{p, otherName}}
 	}
+	d.Routes.Limits = map[string]route.Limits{carrierName: {Rate: route.Rate{N: firstRate, Per: time.Second}}} // what it does not let in goes to the other
 	if p.w.shared {
 		d.Holding = engine.NewHolding(p.steady)
 		p.keeper = engine.NewKeeper(engine.KeeperConfig{
@@ -82,6 +84,7 @@ func (p *process) start(ctx context.Context) error {
 const (
 	feedMaxAge = 4 * time.Hour
 	tryLease   = 2 * time.Minute
+	firstRate  = 3 // messages a second that the first carrier takes
 )
 
 // do runs fn as this process, and reports whether the process died in it. What a process does for another one's sake, in the
@@ -178,8 +181,11 @@ func (p *process) beat(ctx context.Context) error {
 	return nil
 }
 
-// sender is the carrier as one process reaches it.
-type sender struct{ p *process }
+// sender is one of the carriers as one process reaches it.
+type sender struct {
+	p    *process
+	name string
+}
 
 var (
 	_ channel.Sender  = sender{}
@@ -187,21 +193,21 @@ var (
 )
 
 // Name returns the carrier's name.
-func (s sender) Name() string { return carrierName }
+func (s sender) Name() string { return s.name }
 
 // Caps says that it serves every channel.
-func (s sender) Caps() channel.Caps { return s.p.w.post.box.Caps() }
+func (s sender) Caps() channel.Caps { return s.p.w.post.boxes[s.name].Caps() }
 
 // Send hands the message over, unless the process dies before, and lives to hear of it, unless it dies after.
 func (s sender) Send(ctx context.Context, m channel.Message) (channel.Accepted, error) {
 	s.p.near("untaken", "")
 	s.p.w.posted(s.p, &m)
-	acc, err := s.p.w.post.send(ctx, s.p, m)
+	acc, err := s.p.w.post.send(ctx, s.p, s.name, m)
 	s.p.near("taken", "")
 	return acc, err
 }
 
 // Query asks the carrier what became of an attempt.
 func (s sender) Query(ctx context.Context, id duly.AttemptID) (duly.ReceiptStatus, bool, error) {
-	return s.p.w.post.box.Query(ctx, id)
+	return s.p.w.post.boxes[s.name].Query(ctx, id)
 }

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/money"
 )
 
 // An attempt's id is that of its contact and its number, so those are its key.
 const attemptQuery = "SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, " +
-	"begun_at, fenced_at, salt FROM attempt WHERE "
+	"begun_at, fenced_at, salt, cost, currency FROM attempt WHERE "
 
 func scanAttempt(r *row) duly.Attempt {
 	a := duly.Attempt{
@@ -22,6 +23,7 @@ func scanAttempt(r *row) duly.Attempt {
 	}
 	r.json(&a.Known)
 	a.ClaimedAt, a.LeaseUntil, a.EndedAt, a.BegunAt, a.FencedAt, a.Salt = r.time(), r.time(), r.time(), r.time(), r.time(), r.text()
+	a.Cost = duly.Cost{Micros: r.int64(), Currency: money.Currency(r.text())}
 	a.ID = duly.NewAttemptID(a.ContactID, a.No)
 	return a
 }
@@ -29,12 +31,12 @@ func scanAttempt(r *row) duly.Attempt {
 // A recalled attempt never left: its number, and with it the provider's reference, is used for the next.
 var putAttempts = batch{
 	head: "@insert INTO attempt (bucket, contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, " +
-		"lease_until, ended_at, begun_at, fenced_at, salt) ",
-	cols: 18,
+		"lease_until, ended_at, begun_at, fenced_at, salt, cost, currency) ",
+	cols: 20,
 	tail: " ON CONFLICT (bucket, contact_id, no) DO UPDATE SET carrier = excluded.carrier, state = excluded.state, provider_id = excluded.provider_id, " +
 		"class = excluded.class, detail = excluded.detail, segments = excluded.segments, body = excluded.body, known = excluded.known, " +
 		"claimed_at = excluded.claimed_at, lease_until = excluded.lease_until, ended_at = excluded.ended_at, begun_at = excluded.begun_at, " +
-		"fenced_at = excluded.fenced_at, salt = excluded.salt WHERE attempt.state = 'recalled'",
+		"fenced_at = excluded.fenced_at, salt = excluded.salt, cost = excluded.cost, currency = excluded.currency WHERE attempt.state = 'recalled'",
 }
 
 // PutAttempts adds attempts, before they leave. It fails, and the transaction with it, where one was made before, unless
@@ -56,7 +58,7 @@ func (tx *Tx) PutAttempts(attempts []duly.Attempt) error {
 		}
 		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.BorrowerID), a.Carrier, string(a.State), a.ProviderID, a.Class, a.Detail,
 			int64(a.Segments), a.Text, string(known), micros(a.ClaimedAt), micros(a.LeaseUntil), micros(a.EndedAt), micros(a.BegunAt),
-			micros(a.FencedAt), a.Salt)
+			micros(a.FencedAt), a.Salt, a.Cost.Micros, string(a.Cost.Currency))
 	}
 	n, err := tx.rows(&putAttempts, args)
 	if err != nil {
@@ -72,8 +74,8 @@ func (tx *Tx) PutAttempts(attempts []duly.Attempt) error {
 var finishAttempts = batch{
 	head: "@update attempt SET state = v.column4, provider_id = CASE WHEN v.column5 = '' THEN provider_id ELSE v.column5 END, class = v.column6, " +
 		"detail = v.column7, segments = v.column8, ended_at = v.column9, " +
-		"begun_at = CASE WHEN v.column10 = 0 THEN begun_at ELSE v.column10 END FROM (",
-	cols: 10,
+		"begun_at = CASE WHEN v.column10 = 0 THEN begun_at ELSE v.column10 END, cost = v.column11 FROM (",
+	cols: 11,
 	tail: ") AS v WHERE attempt.bucket = v.column1 AND attempt.contact_id = v.column2 AND attempt.no = v.column3 " +
 		"AND (attempt.state IN ('open', 'in_doubt') OR attempt.state = v.column4)",
 }
@@ -89,7 +91,7 @@ func (tx *Tx) FinishAttempts(attempts []duly.Attempt) error {
 			return fmt.Errorf("finish attempts: %w", err)
 		}
 		args = append(args, int64(b), string(a.ContactID), int64(a.No), string(a.State), a.ProviderID, a.Class, a.Detail, int64(a.Segments), micros(a.EndedAt),
-			micros(a.BegunAt))
+			micros(a.BegunAt), a.Cost.Micros)
 	}
 	if _, err := tx.rows(&finishAttempts, args); err != nil {
 		return fmt.Errorf("finish attempts: %w", err)
@@ -146,6 +148,18 @@ func (tx *Tx) Attempts(id duly.ContactID) ([]duly.Attempt, error) {
 		return nil, nil
 	}
 	return tx.attempts("bucket = $1 AND contact_id = $2 ORDER BY no", int64(b), string(id))
+}
+
+// Refusers returns the carriers of the tries of contacts that ended refused, by contact: one for each try.
+func (tx *Tx) Refusers(ids []duly.ContactID) (map[duly.ContactID][]string, error) {
+	out := map[duly.ContactID][]string{}
+	tried := crowdOf(ids, func(id duly.ContactID) int { b, _ := id.Bucket(); return b })
+	err := tx.queries(tx.ask(tried, func(r *row) error {
+		id := duly.ContactID(r.text())
+		out[id] = append(out[id], r.text())
+		return nil
+	}, "SELECT contact_id, carrier FROM attempt WHERE bucket = $1 AND contact_id @ids($2) AND state = 'refused'")...)
+	return out, err
 }
 
 // FindAttempt returns an attempt, or an error with code NotFound.

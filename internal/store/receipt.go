@@ -110,24 +110,90 @@ func (db *DB) PutOrphans(ctx context.Context, now time.Time, receipts []duly.Rec
 	})
 }
 
-// Orphans returns receipts that name no attempt that is known, oldest first.
-func (db *DB) Orphans(ctx context.Context, limit int) (out []duly.Receipt, err error) {
+// Orphan is a receipt that names no attempt that is known, and how often it was looked for.
+type Orphan struct {
+	duly.Receipt
+	Tries      int
+	ReportedAt time.Time // since when nobody looks for it any more; zero: it is looked for
+}
+
+const orphanQuery = "SELECT provider, key, attempt_id, provider_id, status, detail, at, received_at, tries, reported_at FROM orphan_receipt "
+
+func (db *DB) orphans(ctx context.Context, query string, args ...any) (out []Orphan, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
-		return tx.query(func(r *row) error { out = append(out, scanReceipt(r)); return nil },
-			"SELECT provider, key, attempt_id, provider_id, status, detail, at, received_at FROM orphan_receipt ORDER BY received_at, provider, key LIMIT $1",
-			int64(limit))
+		return tx.query(func(r *row) error { out = append(out, Orphan{scanReceipt(r), r.int(), r.time()}); return nil }, orphanQuery+query, args...)
 	})
 	return out, err
 }
 
-// DropOrphans forgets orphans, once they have found their attempt or are too old to.
-func (db *DB) DropOrphans(ctx context.Context, now time.Time, receipts []duly.Receipt) error {
+// Orphans returns receipts that name no attempt that is known, oldest first.
+func (db *DB) Orphans(ctx context.Context, limit int) ([]Orphan, error) {
+	return db.orphans(ctx, "ORDER BY received_at, provider, key LIMIT $1", int64(limit))
+}
+
+// DueOrphans returns those of them that are to be looked for at now, in the order in which they are due.
+func (db *DB) DueOrphans(ctx context.Context, now time.Time, limit int) ([]Orphan, error) {
+	return db.orphans(ctx, "WHERE reported_at = 0 AND next_at <= $1 ORDER BY next_at, received_at, provider, key LIMIT $2", micros(now), int64(limit))
+}
+
+// OrphanMove is what becomes of an orphan: found, it is forgotten here; else it is looked for again at Next, or for zero no more.
+type OrphanMove struct {
+	Orphan
+	Found bool
+	Next  time.Time
+}
+
+// MoveOrphans records what became of orphans that were looked for.
+func (db *DB) MoveOrphans(ctx context.Context, now time.Time, moves []OrphanMove) error {
+	if len(moves) == 0 {
+		return nil
+	}
 	return db.Update(ctx, now, nil, func(tx *Tx) error {
-		for i := range receipts {
-			if _, err := tx.exec("DELETE FROM orphan_receipt WHERE provider = $1 AND key = $2", receipts[i].Provider, receipts[i].Key); err != nil {
+		for i := range moves {
+			m := &moves[i]
+			query, args := "DELETE FROM orphan_receipt WHERE provider = $1 AND key = $2", []any{m.Provider, m.Key}
+			if !m.Found {
+				reported := int64(0)
+				if m.Next.IsZero() {
+					reported = micros(tx.now)
+				}
+				query = "UPDATE orphan_receipt SET tries = tries + 1, next_at = $3, reported_at = $4 WHERE provider = $1 AND key = $2"
+				args = append(args, micros(m.Next), reported)
+			}
+			if _, err := tx.exec(query, args...); err != nil {
 				return err
 			}
 		}
 		return nil
+	})
+}
+
+// CountOrphans counts the receipts that name no attempt that is known: those that are looked for still, and those that are not.
+func (db *DB) CountOrphans(ctx context.Context) (parked, reported int, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		return tx.query(func(r *row) error { parked, reported = r.int(), r.int(); return nil },
+			"SELECT COALESCE(SUM(CASE WHEN reported_at = 0 THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN reported_at <> 0 THEN 1 ELSE 0 END), 0) FROM orphan_receipt")
+	})
+	return parked, reported, err
+}
+
+// GiveUpOrphans has nobody look any more for all but so many of those that are looked for, the oldest first. It returns how many
+// those are.
+func (db *DB) GiveUpOrphans(ctx context.Context, now time.Time, keep int) (n int, err error) {
+	err = db.Update(ctx, now, nil, func(tx *Tx) error {
+		over, err := tx.exec("UPDATE orphan_receipt SET reported_at = $1 WHERE reported_at = 0 AND received_at <= COALESCE((SELECT received_at FROM orphan_receipt "+
+			"WHERE reported_at = 0 ORDER BY received_at DESC LIMIT 1 OFFSET $2), -1)", micros(tx.now), int64(keep))
+		n = int(over)
+		return err
+	})
+	return n, err
+}
+
+// DropOldOrphans forgets all but so many of those that nobody looks for any more, the oldest first.
+func (db *DB) DropOldOrphans(ctx context.Context, now time.Time, keep int) error {
+	return db.Update(ctx, now, nil, func(tx *Tx) error {
+		_, err := tx.exec("DELETE FROM orphan_receipt WHERE reported_at <> 0 AND reported_at < COALESCE((SELECT reported_at FROM orphan_receipt "+
+			"WHERE reported_at <> 0 ORDER BY reported_at DESC LIMIT 1 OFFSET $1), 0)", int64(keep))
+		return err
 	})
 }

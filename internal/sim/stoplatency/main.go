@@ -225,7 +225,7 @@ func (w *world) make(h *engine.Holding) (*engine.Engine, error) {
 	}
 	return engine.New(engine.Deps{
 		DB: w.db, Strategies: []*strategy.Strategy{s}, Packs: packs, Calendars: cals, Messages: words,
-		Carriers: map[duly.Channel]channel.Sender{duly.ChannelSMS: w.rec}, Holding: h,
+		Carriers: map[duly.Channel][]channel.Sender{duly.ChannelSMS: {w.rec}}, Holding: h,
 	}, engine.Config{
 		Location: noonZone(time.Now()), Lender: "Stop", ServicePhone: "100", FeedMaxAge: 24 * time.Hour, Lease: 2 * time.Minute, Workers: 64, Clock: time.Now,
 		Law: &rule.Lender{},

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,16 +58,136 @@ func testReceipts(t *testing.T, w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.same("orphans", orphans, []duly.Receipt{lost})
-	if err := w.db.DropOrphans(ctx, w.now, orphans); err != nil {
-		t.Fatal(err)
-	}
-	if orphans, err = w.db.Orphans(ctx, 10); err != nil || len(orphans) != 0 {
-		t.Errorf("orphans that were dropped: got %d, %v", len(orphans), err)
-	}
+	w.same("orphans", orphans, []store.Orphan{{Receipt: lost}})
 	if err := w.try([]int{18}, func(tx *store.Tx) error { _, err := tx.PutReceipts([]duly.Receipt{lost}); return err }); err == nil {
 		t.Error("a receipt without an attempt in the inbox: got no error")
 	}
+	testOrphans(t, w, orphans[0])
+}
+
+// testOrphans looks for one orphan, twice in vain: then nobody does any more.
+func testOrphans(t *testing.T, w *world, o store.Orphan) {
+	ctx := context.Background()
+	move := func(m store.OrphanMove) {
+		t.Helper()
+		if err := w.db.MoveOrphans(ctx, w.now, []store.OrphanMove{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	due := func(at time.Time) []store.Orphan {
+		t.Helper()
+		got, err := w.db.DueOrphans(ctx, at, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	w.same("due at once", due(w.now), []store.Orphan{o})
+	move(store.OrphanMove{Orphan: o, Next: w.now.Add(time.Minute)})
+	w.same("due before its time", len(due(w.now.Add(time.Minute-1))), 0)
+	o.Tries = 1
+	w.same("due again", due(w.now.Add(time.Minute)), []store.Orphan{o})
+	count := func(parked, reported int) {
+		t.Helper()
+		p, r, err := w.db.CountOrphans(ctx)
+		if err != nil || p != parked || r != reported {
+			t.Errorf("orphans: got %d looked for and %d not, %v; want %d and %d", p, r, err, parked, reported)
+		}
+	}
+	count(1, 0)
+	for _, room := range []int{1, 0} {
+		got, err := w.db.GiveUpOrphans(ctx, w.now, room)
+		if err != nil || got != 1-room {
+			t.Errorf("with room for %d: got %d given up, %v; want %d", room, got, err, 1-room)
+		}
+	}
+	count(0, 1)
+	move(store.OrphanMove{Orphan: o, Next: w.now.Add(time.Minute)})
+	count(1, 0)
+	move(store.OrphanMove{Orphan: o})
+	w.same("due once it is reported", len(due(w.now.Add(time.Hour))), 0)
+	count(0, 1)
+	if err := w.db.DropOldOrphans(ctx, w.now, 1); err != nil {
+		t.Fatal(err)
+	}
+	count(0, 1)
+	move(store.OrphanMove{Orphan: o, Found: true})
+	count(0, 0)
+}
+
+func testCarriers(t *testing.T, w *world) {
+	ctx := context.Background()
+	pin := store.Pin{Channel: duly.ChannelSMS, Carrier: "alpha", Until: w.now.Add(time.Hour), By: "desk-7", At: w.now}
+	w.update(nil, func(tx *store.Tx) error {
+		other := pin
+		other.Carrier = "beta"
+		if err := tx.PutPin(&other); err != nil {
+			return err
+		}
+		return tx.PutPin(&pin)
+	})
+	pins, err := w.db.Pins(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.same("pins", pins, []store.Pin{pin})
+	w.update(nil, func(tx *store.Tx) error {
+		for _, want := range []bool{true, false} {
+			was, err := tx.DropPin(duly.ChannelSMS)
+			if err != nil {
+				return err
+			}
+			w.same("was pinned", was, want)
+		}
+		return nil
+	})
+	for _, text := range []string{"1", "2"} {
+		if err := w.db.PutCarrierReport(ctx, w.now, "n", text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.db.PutCarrierReport(ctx, w.now.Add(25*time.Hour), "m", "3"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.db.CarrierReports(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.same("reports", got, []store.CarrierReport{{Node: "m", At: w.now.Add(25 * time.Hour), Report: "3"}})
+
+	// What was spent, and by whom a contact was refused.
+	c := Contact(InBucket(18, 1)[0], "d-1", today, 0)
+	tries := make([]duly.Attempt, 3)
+	for i := range tries {
+		tries[i] = duly.Attempt{
+			ID: duly.NewAttemptID(c.ID, i+1), ContactID: c.ID, BorrowerID: c.BorrowerID, No: i + 1, Carrier: []string{"alpha", "beta", "alpha"}[i], State: duly.AttemptOpen,
+			Cost: duly.Cost{Micros: 35_000, Currency: "CNY"}, ClaimedAt: w.now, LeaseUntil: w.now.Add(time.Minute),
+		}
+	}
+	w.update([]int{18}, func(tx *store.Tx) error {
+		if err := tx.PutContacts([]duly.Contact{c}); err != nil {
+			return err
+		}
+		return tx.PutAttempts(tries)
+	})
+	for i := range tries {
+		tries[i].State, tries[i].Cost.Micros, tries[i].EndedAt = duly.AttemptRefused, 0, w.now
+	}
+	tries[2].State, tries[2].Cost.Micros = duly.AttemptAccepted, 70_000
+	w.update([]int{18}, func(tx *store.Tx) error { return tx.FinishAttempts(tries) })
+	w.view(func(tx *store.Tx) error {
+		by, err := tx.Refusers([]duly.ContactID{c.ID})
+		slices.Sort(by[c.ID])
+		w.same("refusers", by, map[duly.ContactID][]string{c.ID: {"alpha", "beta"}})
+		got, ferr := tx.FindAttempt(tries[2].ID)
+		w.same("its cost", got.Cost, tries[2].Cost)
+		return errors.Join(err, ferr)
+	})
+	spent, err := w.db.SpentSince(ctx, w.now.Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.same("spent", spent, []store.Spent{{Channel: c.Channel, Minute: w.now.Truncate(time.Minute), Cost: tries[2].Cost}})
 }
 
 func testDirty(t *testing.T, w *world) {

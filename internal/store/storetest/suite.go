@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"a reservation is a touch, and moves as its table says", testReservations},
 		{"reservations that ran out, or are in a state", testReservationQueries},
 		{"the inbox keeps each receipt once", testReceipts},
+		{"carriers are pinned, told of and paid", testCarriers},
 		{"dirty persons and planned days", testDirty},
 		{"feeds and imports never go back", testFeeds},
 		{"outcomes are final", testOutcomes},

@@ -109,6 +109,10 @@ func New(d Deps) *Handler {
 	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
 	h.handle("GET /v1/deadlines", h.getDeadlines)
 	h.handle("GET /v1/nodes", h.getNodes)
+	h.handle("GET /v1/carriers", h.getCarriers)
+	h.handle("PUT /v1/channels/{channel}/pin", h.putPin)
+	h.handle("DELETE /v1/channels/{channel}/pin", h.deletePin)
+	h.handle("POST /v1/carriers/{carrier}/reconciliation", h.postReconciliation)
 	h.handle("GET /v1/retention", h.getRetention)
 	if h.ListCells != nil {
 		h.handle("GET /v1/cells", h.getCells)

@@ -9,6 +9,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/engine"
 )
 
@@ -73,12 +74,18 @@ var (
 	descUnowned  = prometheus.NewDesc("duly_buckets_unowned", "Buckets that nobody works on.", nil, nil)
 	descWaiting  = prometheus.NewDesc("duly_buckets_unowned_seconds", "For how long the longest of them.", nil, nil)
 	descSending  = prometheus.NewDesc("duly_sending", "1 while this process has a lease.", nil, nil)
+	descCarrier  = prometheus.NewDesc("duly_carrier_state", "1 for the state that a carrier is in, as this process knows it.", []string{"carrier", "state"}, nil)
+	descRested   = prometheus.NewDesc("duly_carrier_rests_total", "How often a carrier had to rest.", []string{"carrier"}, nil)
+	descSent     = prometheus.NewDesc("duly_carrier_sent_total", "Messages that were handed to a carrier.", []string{"carrier"}, nil)
+	descTokens   = prometheus.NewDesc("duly_carrier_tokens", "What is left of this process's part of a carrier's rate.", []string{"carrier"}, nil)
+	descStopped  = prometheus.NewDesc("duly_channel_stopped", "1 while a channel rests because it has cost as much in an hour as it may.", []string{"channel"}, nil)
+	descOrphans  = prometheus.NewDesc("duly_receipts_unknown", "Receipts that name no attempt that is known: looked for, or given up.", []string{"state"}, nil)
 	descFeed     = prometheus.NewDesc("duly_payment_feed_timestamp_seconds", "Up to when payments are known.", nil, nil)
 )
 
 // Describe tells the names of what Collect collects.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descContacts, descFeed, descOwned, descHeard, descLeft, descUnowned, descWaiting, descSending} {
+	for _, d := range []*prometheus.Desc{descContacts, descFeed, descOwned, descHeard, descLeft, descUnowned, descWaiting, descSending, descCarrier, descRested, descSent, descTokens, descStopped, descOrphans} {
 		ch <- d
 	}
 }
@@ -95,6 +102,11 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		sending = 1
 	}
 	gauge(descSending, sending)
+	c.carriers(ch)
+	if parked, givenUp, err := c.d.DB.CountOrphans(ctx); err == nil {
+		gauge(descOrphans, float64(parked), "parked")
+		gauge(descOrphans, float64(givenUp), "given_up")
+	}
 	if nodes, err := engine.Nodes(ctx, c.d.DB, c.d.Engine.Holding().Share()); err == nil {
 		gauge(descUnowned, float64(nodes.Unowned))
 		gauge(descWaiting, nodes.UnownedFor)
@@ -138,5 +150,33 @@ func (c heardCollector) Collect(ch chan<- prometheus.Metric) {
 		for what, n := range counter.Counts() {
 			ch <- prometheus.MustNewConstMetric(descCame, prometheus.CounterValue, float64(n), name, what)
 		}
+	}
+}
+
+// carriers tells how the carriers do, as this process knows them.
+func (c *stateCollector) carriers(ch chan<- prometheus.Metric) {
+	stopped := map[duly.Channel]float64{}
+	for _, x := range c.d.Engine.RouteReports(c.d.Now().UTC()) {
+		for _, s := range route.States() {
+			v := 0.0
+			if s == x.State {
+				v = 1
+			}
+			ch <- prometheus.MustNewConstMetric(descCarrier, prometheus.GaugeValue, v, x.Carrier, string(s))
+		}
+		ch <- prometheus.MustNewConstMetric(descRested, prometheus.CounterValue, float64(x.Opened), x.Carrier)
+		ch <- prometheus.MustNewConstMetric(descSent, prometheus.CounterValue, float64(x.Sent), x.Carrier)
+		if x.Rate != "" {
+			ch <- prometheus.MustNewConstMetric(descTokens, prometheus.GaugeValue, float64(x.Tokens), x.Carrier)
+		}
+		for _, of := range x.Channels {
+			stopped[of] += 0
+		}
+		for _, of := range x.Stopped {
+			stopped[of] = 1
+		}
+	}
+	for of, v := range stopped {
+		ch <- prometheus.MustNewConstMetric(descStopped, prometheus.GaugeValue, v, string(of))
 	}
 }

@@ -170,7 +170,7 @@ func TestUnsubscribeOfAnotherCell(t *testing.T) {
 	must(t, err)
 	st, err := strategy.Load("test.yaml", []byte(steps))
 	must(t, err)
-	carriers := map[duly.Channel]channel.Sender{duly.ChannelSMS: w.car}
+	carriers := map[duly.Channel][]channel.Sender{duly.ChannelSMS: {w.car}}
 	w.e, err = engine.New(engine.Deps{DB: w.db, Strategies: []*strategy.Strategy{st}, Messages: words, Carriers: carriers, Packs: packs, Calendars: calendars, Holding: engine.NewHoldingOf(w.clock, share), Log: slog.New(slog.DiscardHandler)},
 		engine.Config{Location: w.loc, Lender: "测试消金", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 1})
 	must(t, err)

@@ -96,7 +96,7 @@ func newWorld(t testing.TB, db *store.DB, token string) *world {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.e, err = engine.New(engine.Deps{
 		DB: db, Strategies: []*strategy.Strategy{s}, Packs: packs, Calendars: calendars, Messages: words,
-		Carriers: map[duly.Channel]channel.Sender{duly.ChannelSMS: w.car}, Log: log,
+		Carriers: map[duly.Channel][]channel.Sender{duly.ChannelSMS: {w.car}}, Log: log,
 	}, engine.Config{Location: loc, Lender: "测试消金", ServicePhone: "95000", FeedMaxAge: time.Hour, Lease: time.Minute, Workers: 2})
 	must(t, err)
 	gate, err := webhook.New("gate", webhook.Config{
