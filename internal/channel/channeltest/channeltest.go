@@ -133,6 +133,9 @@ func (l *Log) next() <-chan struct{} {
 // now is the instant of all messages.
 var now = time.Date(2026, time.March, 2, 1, 30, 0, 0, time.UTC)
 
+// Template is the name of the template of all messages.
+const Template = "due-tomorrow"
+
 // What must not show in an error.
 const (
 	borrower = "borrower-9471"
@@ -144,7 +147,8 @@ func Message(ch duly.Channel, to string, n int) channel.Message {
 	contact := duly.NewContactID(borrower, "suite", fmt.Sprint("step-", n), civil.On(2026, time.March, 2), 0)
 	return channel.Message{
 		AttemptID: duly.NewAttemptID(contact, 1), BorrowerID: borrower, Channel: ch, To: to, Subject: "还款提醒", Text: words,
-		Language: "zh-CN", Segments: 1, ExpiresAt: now.Add(12 * time.Hour), Now: now,
+		Language: "zh-CN", Segments: 1, ExpiresAt: now.Add(12 * time.Hour), Now: now, Tone: duly.ToneFriendly, Template: Template,
+		Variables: map[string]string{"lender": "示例消金", "due_when": "明天（2026年3月3日）", "total": "1234.56元", "service_phone": "95000"},
 	}
 }
 
