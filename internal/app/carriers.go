@@ -12,19 +12,27 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/apns"
+	"github.com/dulyhq/duly/internal/channel/fcm"
+	"github.com/dulyhq/duly/internal/channel/jpush"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/channel/webpush"
 )
 
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
+		"apns":    kindOf(adapter(apns.New)),
+		"fcm":     kindOf(adapter(fcm.New)),
+		"jpush":   kindOf(adapter(jpush.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
 		"smtp":    kindOf(adapter(smtp.New)),
 		"webhook": kindOf(adapter(webhook.New)),
+		"webpush": kindOf(adapter(webpush.New)),
 	}
 }
 

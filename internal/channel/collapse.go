@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
+	"time"
 
 	duly "github.com/dulyhq/duly"
 )
@@ -22,4 +23,13 @@ func (m Message) Collapse() string {
 	}
 	sum := sha256.Sum256([]byte(about))
 	return base64.RawURLEncoding.EncodeToString(sum[:24])
+}
+
+// Life is how long the words are true from when they are sent, most at most and no less than nothing: a carrier that keeps
+// a message for a recipient who is away is not to show it later.
+func (m Message) Life(most time.Duration) time.Duration {
+	if m.ExpiresAt.IsZero() {
+		return most
+	}
+	return min(max(m.ExpiresAt.Sub(m.Now), 0), most)
 }

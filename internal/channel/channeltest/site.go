@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ type Site struct {
 type Dialect struct {
 	// Take proves a request as the carrier does, and returns the attempt in it.
 	Take func(r *http.Request, body []byte) (duly.AttemptID, error)
+	// Remembers says that the carrier takes a message that it has already no second time, however it answers.
+	Remembers bool
 	// Taken is the answer that says yes.
 	Taken Page
 	// Refusals are the answers that say no. One for each behaviour of saying no that the carrier has.
@@ -112,7 +115,9 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w)
 		return
 	}
-	s.Log.Took(id)
+	if !s.d.Remembers || !slices.Contains(s.Log.Taken(), id) {
+		s.Log.Took(id)
+	}
 	s.answer(w, r, b)
 }
 
