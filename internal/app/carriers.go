@@ -12,6 +12,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
+	"github.com/dulyhq/duly/internal/channel/aliyun"
 	"github.com/dulyhq/duly/internal/channel/apns"
 	"github.com/dulyhq/duly/internal/channel/fcm"
 	"github.com/dulyhq/duly/internal/channel/jpush"
@@ -24,9 +25,10 @@ import (
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"apns":    kindOf(adapter(apns.New)),
-		"fcm":     kindOf(adapter(fcm.New)),
-		"jpush":   kindOf(adapter(jpush.New)),
+		"aliyun": kindOf(adapter(aliyun.New)),
+		"apns":   kindOf(adapter(apns.New)),
+		"fcm":    kindOf(adapter(fcm.New)),
+		"jpush":  kindOf(adapter(jpush.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),

@@ -158,7 +158,7 @@ func Attempt(id duly.AttemptID) bool {
 // Text reports whether s is what a person may have written.
 func Text(s string) bool { return s != "" && len(s) <= TextMax && utf8.ValidString(s) }
 
-// Word returns a carrier's code if it is fit to be shown, else "": letters, a few digits and _ . - only, so that neither words
+// Word returns a carrier's code if it is fit to be shown, else "": letters, a few digits and _ . : - only, so that neither words
 // nor numbers of people come through.
 func Word(s string) string {
 	if len(s) > WordMax {
@@ -171,7 +171,7 @@ func Word(s string) string {
 			if digits++; digits > 6 {
 				return ""
 			}
-		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b == '_', b == '.', b == '-':
+		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b == '_', b == '.', b == ':', b == '-':
 			digits = 0
 		default:
 			return ""

@@ -263,3 +263,12 @@ func RetryAfter(h string, now time.Time) time.Duration {
 	}
 	return 0
 }
+
+// Guess is the meaning of a status where the carrier did not say it in its own words, and promises nothing by it: a gateway on
+// the way may have answered. As [Answer.Refusal], but every 5xx is Unknown.
+func (a Answer) Guess(now time.Time) *channel.Error {
+	if a.Status >= http.StatusInternalServerError {
+		return &channel.Error{Class: channel.Unknown, Code: "http_" + strconv.Itoa(a.Status)}
+	}
+	return a.Refusal(now)
+}
