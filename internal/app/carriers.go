@@ -15,6 +15,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/aliyun"
 	"github.com/dulyhq/duly/internal/channel/apns"
 	"github.com/dulyhq/duly/internal/channel/fcm"
+	"github.com/dulyhq/duly/internal/channel/inbox"
 	"github.com/dulyhq/duly/internal/channel/jpush"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/channel/smtp"
@@ -28,6 +29,9 @@ func kinds() map[string]kind {
 		"aliyun": kindOf(adapter(aliyun.New)),
 		"apns":   kindOf(adapter(apns.New)),
 		"fcm":    kindOf(adapter(fcm.New)),
+		"inbox": kindOf(func(name string, c inbox.Config, h host) (channel.Sender, error) {
+			return inbox.New(name, c, box{h.app.DB})
+		}),
 		"jpush":  kindOf(adapter(jpush.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
