@@ -21,6 +21,9 @@ import (
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
 	"github.com/dulyhq/duly/internal/channel/webpush"
+	"github.com/dulyhq/duly/internal/channel/wechat"
+	"github.com/dulyhq/duly/internal/channel/wecom"
+	"github.com/dulyhq/duly/internal/channel/whatsapp"
 )
 
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
@@ -32,13 +35,16 @@ func kinds() map[string]kind {
 		"inbox": kindOf(func(name string, c inbox.Config, h host) (channel.Sender, error) {
 			return inbox.New(name, c, box{h.app.DB})
 		}),
-		"jpush":  kindOf(adapter(jpush.New)),
+		"jpush": kindOf(adapter(jpush.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
-		"smtp":    kindOf(adapter(smtp.New)),
-		"webhook": kindOf(adapter(webhook.New)),
-		"webpush": kindOf(adapter(webpush.New)),
+		"smtp":     kindOf(adapter(smtp.New)),
+		"wechat":   kindOf(adapter(wechat.New)),
+		"wecom":    kindOf(adapter(wecom.New)),
+		"whatsapp": kindOf(adapter(whatsapp.New)),
+		"webhook":  kindOf(adapter(webhook.New)),
+		"webpush":  kindOf(adapter(webpush.New)),
 	}
 }
 

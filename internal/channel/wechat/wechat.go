@@ -123,11 +123,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 	if err != nil {
 		return channel.Accepted{}, err
 	}
-	out := channel.Accepted{}
-	if id := got.ID.String(); callback.Reference(id) {
-		out.ProviderID = id
-	}
-	return out, nil
+	return channel.Accepted{ProviderID: got.MessageID()}, nil
 }
 
 func (s *Sender) body(m channel.Message, template string, values map[string]string) map[string]any {

@@ -146,11 +146,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 	case got.Invalid != "": // errcode 0, and the one addressee left out
 		return channel.Accepted{}, &channel.Error{Class: channel.BadAddress, Code: "wecom_invaliduser"}
 	}
-	out := channel.Accepted{}
-	if id := strings.Trim(got.ID.String(), `"`); callback.Reference(id) {
-		out.ProviderID = id
-	}
-	return out, nil
+	return channel.Accepted{ProviderID: got.MessageID()}, nil
 }
 
 var errNotText = errors.New("not UTF-8")

@@ -6,20 +6,30 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/channel/access"
+	"github.com/dulyhq/duly/internal/channel/callback"
 	"github.com/dulyhq/duly/internal/channel/post"
 )
 
 // Answer is what every call answers.
 type Answer struct {
-	Code    *int        `json:"errcode"`
-	ID      json.Number `json:"msgid"`
-	Token   string      `json:"access_token"`
-	Seconds int         `json:"expires_in"`
-	Invalid string      `json:"invaliduser"` // WeCom: those of the addressees that were left out
+	Code    *int            `json:"errcode"`
+	ID      json.RawMessage `json:"msgid"` // a number at WeChat, a text at WeCom
+	Token   string          `json:"access_token"`
+	Seconds int             `json:"expires_in"`
+	Invalid string          `json:"invaliduser"` // WeCom: those of the addressees that were left out
+}
+
+// MessageID returns the carrier's reference, or "".
+func (a *Answer) MessageID() string {
+	if id := strings.Trim(string(a.ID), `"`); callback.Reference(id) {
+		return id
+	}
+	return ""
 }
 
 // Caller makes calls with an access token that one caller at a time has anew when it ended.
