@@ -88,12 +88,18 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sealed(f, "<xml/>", "wx1"))
 	f.Add("AAAA")
 	f.Add(base64.StdEncoding.EncodeToString(make([]byte, 64)))
-	f.Fuzz(func(t *testing.T, text string) {
-		body := "<xml><Encrypt><![CDATA[" + text + "]]></Encrypt></xml>"
+	open := func(text string) ([]byte, error) {
 		q := url.Values{"timestamp": {"1476416373"}, "nonce": {"n"}, "msg_signature": {weixin.Signature("token", "1476416373", "n", text)}}
-		got, err := s.Open(httptest.NewRequest(http.MethodPost, "/?"+q.Encode(), nil), []byte(body), time.Unix(1476416373, 0))
-		if err == nil && sealed(t, string(got), "wx1") == "" {
-			t.Error("unreachable")
+		body := "<xml><Encrypt><![CDATA[" + text + "]]></Encrypt></xml>"
+		return s.Open(httptest.NewRequest(http.MethodPost, "/?"+q.Encode(), nil), []byte(body), time.Unix(1476416373, 0))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := open(text)
+		if err != nil {
+			return
+		}
+		if back, err := open(sealed(t, string(got), "wx1")); err != nil || string(back) != string(got) {
+			t.Errorf("what was opened as %q is %q when it is sealed again, %v", got, back, err)
 		}
 	})
 }
