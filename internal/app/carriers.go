@@ -15,7 +15,11 @@ import (
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/channel/aliyun"
 	"github.com/dulyhq/duly/internal/channel/aliyunvoice"
+	"github.com/dulyhq/duly/internal/channel/apns"
+	"github.com/dulyhq/duly/internal/channel/fcm"
 	"github.com/dulyhq/duly/internal/channel/generic"
+	"github.com/dulyhq/duly/internal/channel/inbox"
+	"github.com/dulyhq/duly/internal/channel/jpush"
 	"github.com/dulyhq/duly/internal/channel/letter"
 	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
@@ -25,6 +29,10 @@ import (
 	"github.com/dulyhq/duly/internal/channel/twilio"
 	"github.com/dulyhq/duly/internal/channel/twiliovoice"
 	"github.com/dulyhq/duly/internal/channel/webhook"
+	"github.com/dulyhq/duly/internal/channel/webpush"
+	"github.com/dulyhq/duly/internal/channel/wechat"
+	"github.com/dulyhq/duly/internal/channel/wecom"
+	"github.com/dulyhq/duly/internal/channel/whatsapp"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/money"
 )
@@ -32,10 +40,16 @@ import (
 // kinds is the one table of the kinds of carrier: a new one is its folder below internal/channel, and one line here.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"letter":       kindOf(adapter(letter.New)),
 		"aliyun":       kindOf(adapter(aliyun.New)),
 		"aliyun_voice": kindOf(adapter(aliyunvoice.New)),
+		"apns":         kindOf(adapter(apns.New)),
+		"fcm":          kindOf(adapter(fcm.New)),
 		"http":         kindOf(adapter(generic.New)),
+		"inbox": kindOf(func(name string, c inbox.Config, h host) (channel.Sender, error) {
+			return inbox.New(name, c, box{h.app.DB})
+		}),
+		"jpush":  kindOf(adapter(jpush.New)),
+		"letter": kindOf(adapter(letter.New)),
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
@@ -45,6 +59,10 @@ func kinds() map[string]kind {
 		"twilio":       kindOf(adapter(twilio.New)),
 		"twilio_voice": kindOf(adapter(twiliovoice.New)),
 		"webhook":      kindOf(adapter(webhook.New)),
+		"webpush":      kindOf(adapter(webpush.New)),
+		"wechat":       kindOf(adapter(wechat.New)),
+		"wecom":        kindOf(adapter(wecom.New)),
+		"whatsapp":     kindOf(adapter(whatsapp.New)),
 	}
 }
 

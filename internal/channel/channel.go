@@ -57,6 +57,16 @@ type Listener interface {
 	Listen(ctx context.Context, take func(context.Context, Heard) error) error
 }
 
+// Reacher is a Sender that serves only some of the addresses of its channel, and tells by their form which: where several
+// carriers share a channel, an address is for one that reaches it. A message to another is refused as Permanent, with code
+// not_its_address, and says nothing against the address.
+type Reacher interface {
+	Reaches(to string) bool
+}
+
+// NotItsAddress is the code of a message that was given to a Reacher which does not reach its address.
+const NotItsAddress = "not_its_address"
+
 // Heard is what a carrier told of its own accord.
 type Heard struct {
 	Receipts []duly.Receipt // what became of attempts

@@ -27,12 +27,15 @@ type routeState struct {
 
 // lanes is how carriers are chosen, by who they are.
 func lanes(d Deps) route.Config {
-	c := route.Config{Lanes: map[duly.Channel]route.Lane{}, Limits: d.Routes.Limits}
+	c := route.Config{Lanes: map[duly.Channel]route.Lane{}, Limits: d.Routes.Limits, Reaches: map[string]func(string) bool{}}
 	for ch, list := range d.Carriers {
 		l := d.Routes.Lanes[ch]
 		l.Carriers = nil
 		for _, s := range list {
 			l.Carriers = append(l.Carriers, s.Name())
+			if some, ok := s.(channel.Reacher); ok {
+				c.Reaches[s.Name()] = some.Reaches
+			}
 		}
 		c.Lanes[ch] = l
 	}

@@ -492,11 +492,15 @@ func purposeKnown(p duly.Purpose) bool {
 
 // addressWrong says what is wrong with the value of a contact point of a kind, or "".
 func addressWrong(kind duly.PointKind, v string) (reason, hint string) {
+	most := valueMax
+	if kind == duly.PointApp {
+		most = tokenMax
+	}
 	switch {
 	case v == "":
 		return "no address", "leave the contact point out with `when` where the column is empty"
-	case len(v) > valueMax:
-		return fmt.Sprintf("longer than %d bytes", valueMax), ""
+	case len(v) > most:
+		return fmt.Sprintf("longer than %d bytes", most), ""
 	case !utf8.ValidString(v) || !plain(strings.ReplaceAll(v, "\n", " ")):
 		return "control characters, or bytes that are no text", "clean the value at the source"
 	}

@@ -7,9 +7,10 @@ import (
 
 // Limits of the values of fields, in bytes.
 const (
-	nameMax  = 256 // of names, codes and free words
-	valueMax = 512 // of addresses of contact points and of reasons
-	listMax  = 16  // of the parts of a list
+	nameMax  = 256  // of names, codes and free words
+	valueMax = 512  // of addresses of contact points and of reasons
+	tokenMax = 2048 // of an app's token: that of a browser is a whole subscription
+	listMax  = 16   // of the parts of a list
 )
 
 // valueType is what a field holds, and so which sources and formats suit it.

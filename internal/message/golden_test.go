@@ -104,6 +104,32 @@ func renderAll(t *testing.T, set *Set, name, language string, offset int) string
 	return b.String()
 }
 
+// lockScreen is what must not show on a locked screen, in words of this test's own: money, and what is owed.
+var lockScreen = regexp.MustCompile(`[0-9][0-9,.]*元|¥|￥|CNY|1,?234|99|10,?000|欠|逾期|债|催|贷|借款|还款|(?i)\b(debt|overdue|owe|owing|arrears|past due|loan|repay\w*|payment)\b`)
+
+// TestLockScreen: whoever holds the phone of somebody else learns from no shipped push that there is a loan.
+func TestLockScreen(t *testing.T) {
+	t.Parallel()
+	if !lockScreen.MatchString("共1234.50元") || !lockScreen.MatchString("Your loan is overdue") {
+		t.Fatal("the test finds nothing")
+	}
+	set := shipped(t)
+	for name, offset := range offsets {
+		for _, language := range set.Languages() {
+			for _, several := range []bool{false, true} {
+				w, err := set.Render(name, language, duly.ChannelPush, sample(language, offset, several))
+				if err != nil {
+					t.Errorf("%s/%s: %v", language, name, err)
+					continue
+				}
+				if found := lockScreen.FindString(w.Subject + "\n" + strings.ReplaceAll(w.Text, "95000", "")); found != "" {
+					t.Errorf("%s/%s: a locked screen shows %q", language, name, found)
+				}
+			}
+		}
+	}
+}
+
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {

@@ -178,11 +178,13 @@ type oldRows struct {
 
 // What hangs on contacts, by kind of record; what is counted stands last. $1 is the bucket, $2 the contacts.
 var ofContacts = map[string][]oldRows{
-	"words":    {{"attempt", "body = ''", "bucket = $1 AND contact_id @ids($2) AND body <> '' AND state NOT IN ('open', 'in_doubt')"}},
+	"words": {{"inbox_entry", "", "bucket = $1 AND contact_id @ids($2)"},
+		{"attempt", "body = ''", "bucket = $1 AND contact_id @ids($2) AND body <> '' AND state NOT IN ('open', 'in_doubt')"}},
 	"proofs":   {{"attempt", "known = ''", "bucket = $1 AND contact_id @ids($2) AND known <> '' AND state NOT IN ('open', 'in_doubt')"}},
 	"receipts": {{"receipt", "", "bucket = $1 AND contact_id @ids($2) AND applied_at > 0"}},
 	"outcomes": {{"outcome", "", "bucket = $1 AND contact_id @ids($2)"}},
 	"contacts": {
+		{"inbox_entry", "", "bucket = $1 AND contact_id @ids($2)"},
 		{"attempt", "", "bucket = $1 AND contact_id @ids($2)"}, {"receipt", "", "bucket = $1 AND contact_id @ids($2)"},
 		{"outcome", "", "bucket = $1 AND contact_id @ids($2)"}, {"waiting", "", "bucket = $1 AND contact_id @ids($2)"}, {"contact", "", "bucket = $1 AND id @ids($2)"},
 	},

@@ -29,6 +29,10 @@ type Site struct {
 type Dialect struct {
 	// Take proves a request as the carrier does, and returns the attempt in it.
 	Take func(r *http.Request, body []byte) (duly.AttemptID, error)
+	// Aside answers requests that hand over no message, such as for a token, and reports whether it did; nil: there are none.
+	Aside func(w http.ResponseWriter, r *http.Request) bool
+	// Remembers says that the carrier takes a message that it has already no second time, however it answers.
+	Remembers bool
 	// Taken is the answer that says yes.
 	Taken Page
 	// Refusals are the answers that say no. One for each behaviour of saying no that the carrier has.
@@ -104,6 +108,9 @@ func (s *Site) serve(l net.Listener) {
 
 // ServeHTTP takes a message, or does not.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.d.Aside != nil && s.d.Aside(w, r) {
+		return
+	}
 	b := s.behaviour.Load().(Behaviour)
 	if b == DropsEarly {
 		hangUp(w, "")
@@ -121,7 +128,9 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		no.write(w)
 		return
 	}
-	s.Log.Took(id)
+	if !s.d.Remembers || !slices.Contains(s.Log.Taken(), id) {
+		s.Log.Took(id)
+	}
 	s.answer(w, r, b)
 }
 

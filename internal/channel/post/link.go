@@ -52,7 +52,7 @@ func (l Link) CheckURL(p *channel.Problems, key, text string) {
 		p.Add(key, "not a web address", "write it whole, such as https://sms.lender.example/duly")
 	case u.User != nil:
 		p.Add(key, "holds a user or password", "write them where the carrier's settings ask for them, and take them out here")
-	case u.Scheme == "http" && !l.Plaintext && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !l.Plaintext && !Loopback(u.Hostname()):
 		p.Add(key, "would send borrowers' numbers over the network in clear", "write https, or set plaintext: true on a network that is yours alone")
 	}
 }
@@ -77,7 +77,8 @@ func certPool(pem string) *x509.CertPool {
 	return pool
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

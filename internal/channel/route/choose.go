@@ -18,6 +18,7 @@ type Candidate struct {
 	Tokens time.Time // its rate: not before; zero or past: now
 	Last   bool      // only where no other will do
 	Tries  int       // how often it refused this very contact
+	Deaf   bool      // the address is none that it serves
 	Price  int64     // of this message; where the cheapest goes first
 }
 
@@ -46,7 +47,7 @@ func Choose(now time.Time, cs []Candidate, cheapest bool, pin int) Choice {
 	best := Choice{Index: -1, Why: WhyNone}
 	for i := range cs {
 		c := &cs[i]
-		if pin >= 0 && i != pin {
+		if pin >= 0 && i != pin || c.Deaf {
 			continue
 		}
 		at, why := c.Open, WhyResting

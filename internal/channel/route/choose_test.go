@@ -22,6 +22,9 @@ func TestChoose(t *testing.T) {
 	}{
 		{"nobody", nil, false, 0, route.Choice{Index: -1, Why: route.WhyNone}},
 		{"the first", make([]route.Candidate, 3), false, 0, route.Choice{Index: 0}},
+		{"the first that serves the address", []route.Candidate{{Deaf: true}, {}}, false, 0, route.Choice{Index: 1}},
+		{"none that serves the address", []route.Candidate{{Deaf: true}, {Deaf: true}}, false, 0, route.Choice{Index: -1, Why: route.WhyNone}},
+		{"the one that serves the address rests", []route.Candidate{{Deaf: true}, {Open: in(1)}}, false, 0, route.Choice{Index: -1, At: in(1), Why: route.WhyResting}},
 		{"the first that is in order", []route.Candidate{{Open: in(1)}, {}, {}}, false, 0, route.Choice{Index: 1}},
 		{"the first with tokens", []route.Candidate{{Tokens: in(1)}, {}}, false, 0, route.Choice{Index: 1}},
 		{"what was is over", []route.Candidate{{Open: noon, Tokens: in(-1)}, {}}, false, 0, route.Choice{Index: 0}},

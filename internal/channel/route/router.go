@@ -25,6 +25,8 @@ type Lane struct {
 type Config struct {
 	Lanes  map[duly.Channel]Lane
 	Limits map[string]Limits // by carrier; none: no limits
+	// Reaches tells whether an address is one of those that a carrier serves, by carrier; one without it serves all.
+	Reaches map[string]func(to string) bool
 }
 
 // Router hands out the carriers of messages, and learns from what becomes of them. It is safe for concurrent use. What it knows is
@@ -39,6 +41,7 @@ type Router struct {
 type carrier struct {
 	name     string
 	limits   Limits
+	reaches  func(to string) bool // nil: every address
 	prices   []prefixed
 	currency money.Currency
 	bucket   bucket
@@ -71,7 +74,7 @@ func New(c Config) *Router {
 		for _, name := range l.Carriers[:min(len(l.Carriers), CarriersMax)] {
 			if r.carriers[name] == nil {
 				lim := c.Limits[name]
-				k := &carrier{name: name, limits: lim, prices: lim.Price.table(), health: health{state: Closed}}
+				k := &carrier{name: name, limits: lim, reaches: c.Reaches[name], prices: lim.Price.table(), health: health{state: Closed}}
 				k.bucket = bucket{rate: lim.Rate, burst: lim.Burst}
 				k.bucket.setShare(duly.Buckets)
 				if lim.Price != nil {
@@ -168,6 +171,7 @@ func (r *Router) choose(l *lane, a *Ask, parts int) Choice {
 			c.Open, c.Last = time.Time{}, false
 		}
 		c.Tokens = k.bucket.ready(a.Now, parts)
+		c.Deaf = a.To != "" && k.reaches != nil && !k.reaches(a.To)
 		if l.cheapest {
 			c.Price = int64(costOf(k.prices, a.To, parts, callSeconds))
 		}

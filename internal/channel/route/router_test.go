@@ -3,6 +3,7 @@ package route_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -506,5 +507,23 @@ func TestTakeAllocates(t *testing.T) {
 		r.Answered(a.Now, &tk, route.Answer{})
 	}); n > 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// A message goes to a carrier that serves its address, and to no other, however the others stand.
+func TestReaches(t *testing.T) {
+	t.Parallel()
+	only := func(prefix string) func(string) bool {
+		return func(to string) bool { return strings.HasPrefix(to, prefix) }
+	}
+	r := route.New(route.Config{
+		Lanes:   map[duly.Channel]route.Lane{duly.ChannelPush: {Carriers: []string{"apple", "google"}}},
+		Reaches: map[string]func(string) bool{"apple": only("apns:"), "google": only("fcm:")},
+	})
+	for to, want := range map[string]string{"apns:1": "apple", "fcm:1": "google", "web:1": "no_carrier"} {
+		tk, c := r.Take(&route.Ask{Now: noon, Channel: duly.ChannelPush, To: to, Segments: 1})
+		if got := tk.Carrier + string(c.Why); got != want {
+			t.Errorf("%s: got %q, want %q", to, got, want)
+		}
 	}
 }

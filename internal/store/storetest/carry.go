@@ -57,6 +57,9 @@ func (w *world) filled(bucket int) store.BucketSum {
 		[]store.SandboxReceipt{{AttemptID: a.ID, No: 1, Key: "s1", Status: duly.ReceiptRead, At: Noon, DueAt: Noon}}); err != nil {
 		w.Fatal(err)
 	}
+	if err := w.db.KeepInbox(w.Context(), w.now, inboxEntry(&c, a.ID)); err != nil {
+		w.Fatal(err)
+	}
 	sum, err := w.db.SumBucket(w.Context(), bucket, nil)
 	if err != nil {
 		w.Fatal(err)

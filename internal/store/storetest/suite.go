@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"duties are set, ended and listed", testDuties},
 		{"volumes and totals", testVolumes},
 		{"sandbox receipts wait for the inbox", testSandbox},
+		{"messages wait for the lender's app", testAppInbox},
 		{"what hangs on old contacts goes, and what is needed stays", testForgetContacts},
 		{"what else is old goes", testForgetOwners},
 		{"the facts of a settled loan go and do not come back", testForgetLoans},
