@@ -195,7 +195,11 @@ func (e *Engine) applyReceipt(tx *store.Tx, rc *duly.Receipt, r *ReceiveReport) 
 		return nil, lesson{}, err
 	}
 	learned := taught(&c, rc)
-	next := rc.Status.State()
+	status, err := folded(tx, &a, rc)
+	if err != nil {
+		return nil, lesson{}, err
+	}
+	next := status.State()
 	if next == duly.Failed && a.No != c.Attempts {
 		return nil, learned, nil // an earlier try failed; the contact is about a later one
 	}

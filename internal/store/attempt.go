@@ -171,8 +171,8 @@ func (tx *Tx) FindAttempt(id duly.AttemptID) (duly.Attempt, error) {
 
 func noAttempt() error { return duly.Errorf(duly.NotFound, "there is no attempt with this id") }
 
-// FindAttemptByProvider returns the latest attempt that a carrier knows by its own reference, or an error with code
-// NotFound.
+// FindAttemptByProvider returns the latest attempt that a carrier knows, or knows a part of, by its own reference, or an error
+// with code NotFound.
 func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID string) (a duly.Attempt, err error) {
 	if providerID == "" {
 		return a, noAttempt()
@@ -180,6 +180,10 @@ func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID str
 	var found []duly.Attempt
 	err = db.View(ctx, func(tx *Tx) error {
 		found, err = tx.attempts("provider_id = $1 AND provider_id <> '' AND carrier = $2 ORDER BY claimed_at DESC, contact_id, no LIMIT 1", providerID, carrier)
+		if err != nil || len(found) > 0 {
+			return err
+		}
+		found, err = tx.attemptOfPart(carrier, providerID)
 		return err
 	})
 	if err == nil && len(found) == 0 {
@@ -189,6 +193,20 @@ func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID str
 		return a, err
 	}
 	return found[0], nil
+}
+
+func (tx *Tx) attemptOfPart(carrier, providerID string) ([]duly.Attempt, error) {
+	var id duly.AttemptID
+	err := tx.query(func(r *row) error { id = duly.AttemptID(r.text()); return nil },
+		"SELECT attempt_id FROM receipt WHERE provider_id = $1 AND detail = 'part' AND provider = $2 ORDER BY received_at DESC, key LIMIT 1", providerID, carrier)
+	if err != nil || id == "" {
+		return nil, err
+	}
+	a, err := tx.FindAttempt(id)
+	if err != nil && duly.CodeOf(err) == duly.NotFound {
+		return nil, nil
+	}
+	return []duly.Attempt{a}, err
 }
 
 // InDoubt returns the attempts in doubt of a carrier ("": of all) that came to be so before or at an instant (zero: at

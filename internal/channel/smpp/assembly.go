@@ -166,7 +166,7 @@ func (a *assembly) age(ctx context.Context, e *ear, take func(context.Context, c
 			delete(a.texts, id)
 		case !t.kept && !t.asked && t.ticks > ageTicks && e.s.clock != nil:
 			old = append(old, t.whole(e.s, e.s.clock()))
-		case !t.kept && t.ticks == holdTicks:
+		case !t.kept && t.ticks%holdTicks == 0:
 			t.refuse()
 		}
 	}
