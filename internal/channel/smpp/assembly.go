@@ -29,7 +29,7 @@ type assembly struct {
 
 // text is one whose parts come in.
 type text struct {
-	first  message
+	first  shortMessage
 	words  map[byte][]byte
 	of     byte
 	coding byte
@@ -46,8 +46,8 @@ type whole struct {
 	from  []heard
 }
 
-// split reads what says that a message is a part: its header, or its optional parameters. The words come back without the header.
-func splitPart(m *message) (ref uint16, n, of byte, words []byte) {
+// splitPart reads what says that a message is a part: its header, or its optional parameters. The words come back without the header.
+func splitPart(m *shortMessage) (ref uint16, n, of byte, words []byte) {
 	words = m.words()
 	if m.class&classUDH != 0 && len(words) > 0 {
 		return readHeader(words)
