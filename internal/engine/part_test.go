@@ -51,7 +51,7 @@ func TestParts(t *testing.T) {
 		minute int
 		want   duly.ContactState
 	}
-	for _, tt := range []struct {
+	for n, tt := range []struct {
 		name  string
 		half  bool
 		parts []string
@@ -70,7 +70,11 @@ func TestParts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			storetest.Each(t, func(t *testing.T, db *store.DB) {
+			each := func(t *testing.T, run func(*testing.T, *store.DB)) { run(t, storetest.Open(t, "sqlite")) }
+			if n == 0 {
+				each = storetest.Each
+			}
+			each(t, func(t *testing.T, db *store.DB) {
 				w := inParts(t, db, tt.half, tt.parts...)
 				for n, s := range tt.steps {
 					w.told(s.part, s.status, s.minute)

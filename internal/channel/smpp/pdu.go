@@ -64,16 +64,18 @@ type pdu struct {
 	body    []byte
 }
 
-// readPDU reads the next PDU. It never reads more than its header before it has judged the length, and makes no room for more than
-// pduMax.
+// readPDU reads the next PDU. It judges the length before it reads on, and makes no room for more than pduMax.
 func readPDU(r io.Reader) (pdu, error) {
 	var h [headerLen]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
+	if _, err := io.ReadFull(r, h[:4]); err != nil {
 		return pdu{}, err
 	}
 	n := binary.BigEndian.Uint32(h[:])
 	if n < headerLen || n > pduMax {
 		return pdu{}, errLength
+	}
+	if _, err := io.ReadFull(r, h[4:]); err != nil {
+		return pdu{}, err
 	}
 	p := pdu{
 		command: command(binary.BigEndian.Uint32(h[4:])), status: status(binary.BigEndian.Uint32(h[8:])), seq: binary.BigEndian.Uint32(h[12:]),
