@@ -9,7 +9,7 @@ START   ?= 1
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo sim worlds test unit lint bench bench-compare bench-report crash crash-nodes crash-stream stop-latency verify soak soak-serve fuzz fmt clean
+.PHONY: help build demo sim worlds test unit lint bench bench-compare bench-report crash crash-nodes crash-stream stop-latency verify soak soak-serve smpp-flood fuzz fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -73,6 +73,10 @@ sim: worlds ## the same; then every guard is switched off and must be missed
 
 soak: ## 20,000 lives of persons by seeds that no run had before: what fails prints its SEED
 	SEED=$$(date +%s%N) LIVES=20000 $(GO) test ./internal/plan -run TestLives -timeout 60m
+
+smpp-flood: ## 100,000 messages through a message centre that throttles, drops connections and loses answers: lost, twice, in doubt, messages/s
+	scripts/setup-test
+	FLOOD=100000 FLOOD_TPS=2500 $(GO) test ./internal/channel/smpp -run TestFlood -v -timeout 30m
 
 soak-serve: ## an hour at 500 new people a second, with a carrier that fails in many ways: memory, goroutines and queue must stay flat
 	$(GO) run ./internal/sim/crashtest -soak 1h -rate 500

@@ -112,6 +112,9 @@ func (e *Engine) finishGroup(tx *store.Tx, group []int, byBucket map[int][]*answ
 	if err := tx.FinishAttempts(attempts); err != nil {
 		return err
 	}
+	if err := putParts(tx, group, byBucket); err != nil {
+		return err
+	}
 	if err := tx.AnswerContacts(moves); err != nil {
 		return err
 	}
@@ -196,7 +199,7 @@ func (e *Engine) settleRefusal(now time.Time, a *answer, r *DispatchReport) less
 	c := &a.job.contact
 	switch a.err.Class {
 	case channel.Unknown:
-		a.job.attempt.State = duly.AttemptInDoubt
+		a.job.attempt.State, a.job.attempt.ProviderID = duly.AttemptInDoubt, firstReference(a.partsTaken())
 		c.State, c.Reason, c.FallbackAt = duly.InDoubt, a.err.Code, time.Time{} // nobody is chased on another channel for a doubt
 		r.InDoubt++
 	case channel.Temporary, channel.Throttled:

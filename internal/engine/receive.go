@@ -199,10 +199,14 @@ func (e *Engine) applyReceipt(tx *store.Tx, rc *duly.Receipt, r *ReceiveReport) 
 	if rc.Status == duly.ReceiptNotTaken && a.State != duly.AttemptInDoubt {
 		return nil, lesson{}, nil // its carrier said otherwise, or has not spoken yet: that is better known
 	}
-	if rc.Status == duly.ReceiptDelivered && !a.EndedAt.IsZero() {
+	status, err := folded(tx, &a, rc)
+	if err != nil {
+		return nil, lesson{}, err
+	}
+	if status == duly.ReceiptDelivered && !a.EndedAt.IsZero() {
 		e.router.Told(tx.Now(), a.Carrier, rc.ReceivedAt.Sub(a.EndedAt))
 	}
-	next := rc.Status.State()
+	next := status.State()
 	if next == duly.Failed && a.No != c.Attempts {
 		return nil, learned, nil // an earlier try failed; the contact is about a later one
 	}

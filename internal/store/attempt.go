@@ -185,8 +185,8 @@ func (tx *Tx) FindAttempt(id duly.AttemptID) (duly.Attempt, error) {
 
 func noAttempt() error { return duly.Errorf(duly.NotFound, "there is no attempt with this id") }
 
-// FindAttemptByProvider returns the latest attempt that a carrier knows by its own reference, or an error with code
-// NotFound.
+// FindAttemptByProvider returns the latest attempt that a carrier knows, or knows a part of, by its own reference, or an error
+// with code NotFound.
 func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID string) (a duly.Attempt, err error) {
 	if providerID == "" {
 		return a, noAttempt()
@@ -198,6 +198,9 @@ func (db *DB) FindAttemptByProvider(ctx context.Context, carrier, providerID str
 // FindAttemptByProvider is [DB.FindAttemptByProvider] in a snapshot of several looks.
 func (tx *Tx) FindAttemptByProvider(carrier, providerID string) (duly.Attempt, error) {
 	found, err := tx.attempts("provider_id = $1 AND provider_id <> '' AND carrier = $2 ORDER BY claimed_at DESC, contact_id, no LIMIT 1", providerID, carrier)
+	if err == nil && len(found) == 0 {
+		found, err = tx.attemptOfPart(carrier, providerID)
+	}
 	if err == nil && len(found) == 0 {
 		err = noAttempt()
 	}
@@ -218,6 +221,20 @@ func (db *DB) DoubtIDs(ctx context.Context, carrier string, before time.Time, li
 			micros(before), carrier, int64(limit))
 	})
 	return out, err
+}
+
+func (tx *Tx) attemptOfPart(carrier, providerID string) ([]duly.Attempt, error) {
+	var id duly.AttemptID
+	err := tx.query(func(r *row) error { id = duly.AttemptID(r.text()); return nil },
+		"SELECT attempt_id FROM receipt WHERE provider_id = $1 AND detail = 'part' AND provider = $2 ORDER BY received_at DESC, key LIMIT 1", providerID, carrier)
+	if err != nil || id == "" {
+		return nil, err
+	}
+	a, err := tx.FindAttempt(id)
+	if err != nil && duly.CodeOf(err) == duly.NotFound {
+		return nil, nil
+	}
+	return []duly.Attempt{a}, err
 }
 
 // InDoubt returns the attempts in doubt of a carrier ("": of all) that came to be so before or at an instant (zero: at

@@ -46,6 +46,31 @@ func (tx *Tx) PutReceipts(receipts []duly.Receipt) (added int, err error) {
 	return int(n), nil
 }
 
+// PartDetail is the detail of the receipts that PutParts writes.
+const PartDetail = "part"
+
+// PutParts writes down that a carrier took an attempt in parts, and under which references: "" for one that has none. They are receipts
+// that were looked at already.
+func (tx *Tx) PutParts(carrier string, id duly.AttemptID, references []string) error {
+	contact, _ := id.Contact()
+	b, ok := contact.Bucket()
+	if !ok {
+		return fmt.Errorf("put parts: %q is no attempt's id", id)
+	}
+	if _, err := tx.held(b); err != nil {
+		return fmt.Errorf("put parts: %w", err)
+	}
+	args := make([]any, 0, putReceipts.cols*len(references))
+	for n, ref := range references {
+		args = append(args, int64(b), carrier, fmt.Sprintf("part:%s:%d", id, n+1), string(contact), string(id), ref, string(duly.ReceiptAccepted),
+			PartDetail, micros(tx.now), micros(tx.now), micros(tx.now))
+	}
+	if _, err := tx.rows(&putReceipts, args); err != nil {
+		return fmt.Errorf("put parts: %w", err)
+	}
+	return nil
+}
+
 func (tx *Tx) receipts(query string, args ...any) ([]duly.Receipt, error) {
 	var out []duly.Receipt
 	err := tx.query(func(r *row) error { out = append(out, scanReceipt(r)); return nil }, receiptQuery+query, args...)

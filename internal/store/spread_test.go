@@ -38,6 +38,7 @@ var cold = []struct{ begins, reason string }{
 	{"SELECT id, borrower_id FROM loan WHERE id ", "a payment that names its loan and not its borrower: a look into the index loan_id of each partition, up to 1,000 loans at a time"},
 	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, begun_at, fenced_at, salt, cost, currency FROM attempt WHERE provider_id = $1 ",
 		"a receipt that names the carrier's reference only; those of carriers that give back our own name their bucket"},
+	{"SELECT attempt_id FROM receipt WHERE provider_id = $1 AND detail = 'part' ", "the same of a part: an index of those alone"},
 	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, begun_at, fenced_at, salt, cost, currency FROM attempt WHERE state = 'in_doubt' ",
 		"the list of what is in doubt, for a person: an index of those alone"},
 	{"SELECT contact_id, no FROM attempt WHERE state = 'in_doubt' ", "the same, for asking a carrier"},

@@ -29,7 +29,7 @@ type assembly struct {
 
 // text is one whose parts come in.
 type text struct {
-	first  message
+	first  shortMessage
 	words  map[byte][]byte
 	of     byte
 	coding byte
@@ -46,8 +46,8 @@ type whole struct {
 	from  []heard
 }
 
-// split reads what says that a message is a part: its header, or its optional parameters. The words come back without the header.
-func splitPart(m *message) (ref uint16, n, of byte, words []byte) {
+// splitPart reads what says that a message is a part: its header, or its optional parameters. The words come back without the header.
+func splitPart(m *shortMessage) (ref uint16, n, of byte, words []byte) {
 	words = m.words()
 	if m.class&classUDH != 0 && len(words) > 0 {
 		return readHeader(words)
@@ -166,7 +166,7 @@ func (a *assembly) age(ctx context.Context, e *ear, take func(context.Context, c
 			delete(a.texts, id)
 		case !t.kept && !t.asked && t.ticks > ageTicks && e.s.clock != nil:
 			old = append(old, t.whole(e.s, e.s.clock()))
-		case !t.kept && t.ticks == holdTicks:
+		case !t.kept && t.ticks%holdTicks == 0:
 			t.refuse()
 		}
 	}

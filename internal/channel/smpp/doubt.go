@@ -12,13 +12,13 @@ import (
 // doubtsMax bounds the attempts in doubt that are remembered; the oldest is forgotten first.
 const doubtsMax = 10_000
 
-// doubts are attempts whose answer was lost: by what their parts went by, and what is known of their ids. They are a help, not a
-// record: what they do not settle stays in doubt, as it does when the process ends.
+// doubts are attempts under way, and those whose answer was lost: by what their parts went by, and what is known of their ids. They are a
+// help, not a record: what they do not settle stays in doubt, as it does when the process ends.
 type doubts struct {
 	mu    sync.Mutex
 	byRef map[uint16][]*unsure
 	byID  map[duly.AttemptID]*unsure
-	order []*unsure
+	order []*unsure // those whose answer was lost
 }
 
 type unsure struct {
@@ -29,27 +29,27 @@ type unsure struct {
 	ids  []string
 }
 
-// doubt remembers an attempt that ended in doubt.
-func (s *Sender) doubt(id duly.AttemptID, submits []message, ids []string, err *channel.Error) {
-	if err.Class != channel.Unknown || !s.c.Reference && !s.c.Query {
-		return
+// unsure is an attempt whose parts are about to go out; nil where nothing would ask for it.
+func (c *Config) unsure(id duly.AttemptID, submits []shortMessage) *unsure {
+	if !c.Reference && !c.Query {
+		return nil
 	}
-	u := &unsure{id: id, to: submits[0].to.text, from: submits[0].from, ids: ids}
+	u := &unsure{id: id, to: submits[0].to.text, from: submits[0].from, ids: make([]string, len(submits))}
 	for n := range submits {
 		u.refs = append(u.refs, reference(id, n+1))
 	}
-	s.doubts.add(u)
+	return u
 }
 
-func (d *doubts) add(u *unsure) {
+// open remembers an attempt while it is under way: its receipt may come before its answer.
+func (d *doubts) open(u *unsure) {
+	if u == nil {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.byID == nil {
 		d.byRef, d.byID = map[uint16][]*unsure{}, map[duly.AttemptID]*unsure{}
-	}
-	if d.order = append(d.order, u); len(d.order) > doubtsMax {
-		d.forget(d.order[0])
-		d.order = d.order[1:]
 	}
 	d.byID[u.id] = u
 	for _, ref := range u.refs {
@@ -57,8 +57,30 @@ func (d *doubts) add(u *unsure) {
 	}
 }
 
+// close forgets an attempt that has an answer, and keeps one that has none.
+func (d *doubts) close(u *unsure, ids []string, err *channel.Error) {
+	if u == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil || err.Class != channel.Unknown {
+		d.forget(u)
+		return
+	}
+	if len(u.ids) > 1 || u.ids[0] == "" { // a late answer may have been here first
+		u.ids = ids
+	}
+	if d.order = append(d.order, u); len(d.order) > doubtsMax {
+		d.forget(d.order[0])
+		d.order = d.order[1:]
+	}
+}
+
 func (d *doubts) forget(u *unsure) {
-	delete(d.byID, u.id)
+	if d.byID[u.id] == u {
+		delete(d.byID, u.id)
+	}
 	for _, ref := range u.refs {
 		var left []*unsure
 		for _, other := range d.byRef[ref] {

@@ -26,7 +26,7 @@ const (
 type heard struct {
 	from *session
 	p    pdu
-	m    message
+	m    shortMessage
 }
 
 // answer tells the carrier that it was kept, or why not.
@@ -236,7 +236,7 @@ func (e *ear) takeNews(ctx context.Context, take func(context.Context, channel.H
 }
 
 // reply reads what a person wrote.
-func (s *Sender) reply(m *message, text string, key string, now time.Time) channel.Reply {
+func (s *Sender) reply(m *shortMessage, text string, key string, now time.Time) channel.Reply {
 	from := m.from.text
 	if m.from.ton == tonInternational && !strings.HasPrefix(from, "+") {
 		from = "+" + from
@@ -248,7 +248,7 @@ func (s *Sender) reply(m *message, text string, key string, now time.Time) chann
 }
 
 // replyKey is the same for a message that the carrier tells again within the hour: it has no id of its own.
-func replyKey(m *message, now time.Time) string {
+func replyKey(m *shortMessage, now time.Time) string {
 	h := sha256.New()
 	for _, b := range [][]byte{[]byte(m.from.text), []byte(m.to.text), m.words(), m.option(tagReference), m.option(tagTransaction)} {
 		h.Write(b)

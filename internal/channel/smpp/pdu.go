@@ -64,16 +64,18 @@ type pdu struct {
 	body    []byte
 }
 
-// readPDU reads the next PDU. It never reads more than its header before it has judged the length, and makes no room for more than
-// pduMax.
+// readPDU reads the next PDU. It judges the length before it reads on, and makes no room for more than pduMax.
 func readPDU(r io.Reader) (pdu, error) {
 	var h [headerLen]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
+	if _, err := io.ReadFull(r, h[:4]); err != nil {
 		return pdu{}, err
 	}
 	n := binary.BigEndian.Uint32(h[:])
 	if n < headerLen || n > pduMax {
 		return pdu{}, errLength
+	}
+	if _, err := io.ReadFull(r, h[4:]); err != nil {
+		return pdu{}, err
 	}
 	p := pdu{
 		command: command(binary.BigEndian.Uint32(h[4:])), status: status(binary.BigEndian.Uint32(h[8:])), seq: binary.BigEndian.Uint32(h[12:]),
@@ -107,8 +109,8 @@ type option struct {
 	value []byte
 }
 
-// message is the body of submit_sm and deliver_sm, and as much of it as data_sm has.
-type message struct {
+// shortMessage is the body of submit_sm and deliver_sm, and as much of it as data_sm has.
+type shortMessage struct {
 	service            string
 	from, to           address
 	class              byte // esm_class
@@ -120,7 +122,7 @@ type message struct {
 }
 
 // appendTo writes m as the body of a submit_sm.
-func (m *message) appendTo(b []byte) []byte {
+func (m *shortMessage) appendTo(b []byte) []byte {
 	b = appendText(b, m.service)
 	b = appendAddress(b, m.from)
 	b = appendAddress(b, m.to)
@@ -146,7 +148,7 @@ func appendOptions(b []byte, options []option) []byte {
 }
 
 // option returns the value of the first parameter of a tag, or nil.
-func (m *message) option(tag uint16) []byte {
+func (m *shortMessage) option(tag uint16) []byte {
 	for _, o := range m.options {
 		if o.tag == tag {
 			return o.value
@@ -156,7 +158,7 @@ func (m *message) option(tag uint16) []byte {
 }
 
 // words returns what the message says: its short_message, or its payload.
-func (m *message) words() []byte {
+func (m *shortMessage) words() []byte {
 	if p := m.option(tagPayload); p != nil && len(m.text) == 0 {
 		return p
 	}
@@ -164,9 +166,9 @@ func (m *message) words() []byte {
 }
 
 // readMessage reads the body of a deliver_sm or data_sm.
-func readMessage(c command, body []byte) (message, error) {
+func readMessage(c command, body []byte) (shortMessage, error) {
 	r := reader{b: body}
-	var m message
+	var m shortMessage
 	m.service = r.text()
 	m.from, m.to = r.address(), r.address()
 	m.class = r.octet()
@@ -183,7 +185,7 @@ func readMessage(c command, body []byte) (message, error) {
 		m.text = r.take(int(r.octet()))
 	}
 	if r.err != nil {
-		return message{}, r.err
+		return shortMessage{}, r.err
 	}
 	m.options, r.err = readOptions(r.b)
 	return m, r.err

@@ -176,7 +176,12 @@ func (p *peer) tell(command map[string]any) {
 	}
 }
 
-func (p *peer) set(options map[string]any) { p.t.Helper(); p.tell(map[string]any{"set": options}) }
+// set changes how the peer behaves, from before it returns.
+func (p *peer) set(options map[string]any) {
+	p.t.Helper()
+	p.tell(map[string]any{"set": options})
+	p.report()
+}
 
 // report asks the peer what it counted. All that it said before has been read when it returns.
 func (p *peer) report() report {

@@ -92,13 +92,13 @@ func stated(name string) (duly.ReceiptStatus, string, bool) {
 
 // isReceipt reports whether what came is a receipt. The carrier says so by esm_class, or by naming the message that it is about; words
 // never do, for a borrower writes those.
-func isReceipt(m *message) bool {
+func isReceipt(m *shortMessage) bool {
 	kind := m.class & classKind
 	return kind == classReceipt || kind == classIntermediate || m.option(tagReceiptedID) != nil && m.option(tagState) != nil
 }
 
 // receipt reads a receipt that came at an instant.
-func (s *Sender) receipt(m *message, now time.Time) duly.Receipt {
+func (s *Sender) receipt(m *shortMessage, now time.Time) duly.Receipt {
 	f := readFields(s.c.decode(m.coding, m.words()))
 	rc := duly.Receipt{Provider: s.name, At: now}
 	rc.ProviderID = s.c.MessageID.heard(f.id, s.c.MessageID.Receipt)

@@ -134,7 +134,10 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 		return channel.Accepted{}, err
 	}
 	s.start()
+	u := s.c.unsure(m.AttemptID, submits)
+	s.doubts.open(u)
 	ids, err := s.submitAll(ctx, m, submits)
+	s.doubts.close(u, ids, err)
 	if err != nil {
 		return channel.Accepted{}, err
 	}
@@ -142,7 +145,7 @@ func (s *Sender) Send(ctx context.Context, m channel.Message) (channel.Accepted,
 }
 
 // compose writes the submit_sm that a message takes, or says why this message can be none. It returns how many SMS are billed, too.
-func (c *Config) compose(m channel.Message) ([]message, int, *channel.Error) {
+func (c *Config) compose(m channel.Message) ([]shortMessage, int, *channel.Error) {
 	to, err := channel.Number(m.To, c.Region)
 	if err != nil {
 		return nil, 0, &channel.Error{Class: channel.BadAddress, Code: err.(*channel.Error).Code}
@@ -161,9 +164,9 @@ func (c *Config) compose(m channel.Message) ([]message, int, *channel.Error) {
 	if p.billed > c.PartsMax {
 		return nil, 0, &channel.Error{Class: channel.Permanent, Code: codeLong, Detail: fmt.Sprintf("%d parts", p.billed)}
 	}
-	var out []message
+	var out []shortMessage
 	for n, part := range p.list {
-		sm := message{
+		sm := shortMessage{
 			service: c.Service, from: c.from, to: address{c.toTON, c.toNPI, to}, validity: validity, registered: c.registered(), coding: p.coding,
 			text: part.words, options: part.tags,
 		}
@@ -228,7 +231,7 @@ func (c *Config) validity(now, until time.Time) (string, bool) {
 
 // submitAll hands over the parts of a message. The first decides; what follows it is tried until it is taken, for a borrower who has one
 // part should have all.
-func (s *Sender) submitAll(ctx context.Context, m channel.Message, submits []message) ([]string, *channel.Error) {
+func (s *Sender) submitAll(ctx context.Context, m channel.Message, submits []shortMessage) ([]string, *channel.Error) {
 	ids := make([]string, len(submits))
 	var unsure *channel.Error
 	for n := range submits {
@@ -237,8 +240,7 @@ func (s *Sender) submitAll(ctx context.Context, m channel.Message, submits []mes
 		case err == nil:
 			ids[n] = id
 		case n == 0 && (err.Class != channel.Unknown || ctx.Err() != nil):
-			s.doubt(m.AttemptID, submits, ids, err)
-			return nil, err
+			return ids, err
 		case err.Class == channel.Unknown:
 			unsure = err // the others go all the same: what is not known of one part is likelier to become a whole message so
 		default:
@@ -252,8 +254,7 @@ func (s *Sender) submitAll(ctx context.Context, m channel.Message, submits []mes
 		return ids, nil
 	}
 	unsure.RetryAfter, unsure.Parts = 0, channel.JoinParts(ids)
-	s.doubt(m.AttemptID, submits, ids, unsure)
-	return nil, unsure
+	return ids, unsure
 }
 
 // Waits of a part that is refused for the rate or for the moment, after others of its message were taken.
@@ -262,7 +263,7 @@ const (
 	partRestMax = 5 * time.Second
 )
 
-func (s *Sender) submitPart(ctx context.Context, id duly.AttemptID, submits []message, n int) (string, *channel.Error) {
+func (s *Sender) submitPart(ctx context.Context, id duly.AttemptID, submits []shortMessage, n int) (string, *channel.Error) {
 	var late func(pdu)
 	if len(submits) == 1 {
 		late = func(p pdu) { s.ear.answered(id, p) }
@@ -285,7 +286,7 @@ func passes(c channel.Class) bool { return c == channel.Temporary || c == channe
 const connectionsMax = 3
 
 // submit hands over one submit_sm and returns its message_id.
-func (s *Sender) submit(ctx context.Context, m *message, late func(pdu)) (string, *channel.Error) {
+func (s *Sender) submit(ctx context.Context, m *shortMessage, late func(pdu)) (string, *channel.Error) {
 	if err := s.pace.wait(ctx); err != nil {
 		return "", err
 	}

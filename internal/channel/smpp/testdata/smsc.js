@@ -3,7 +3,7 @@
 'use strict';
 const fs = require('fs'), path = require('path');
 const o = Object.assign({port: 0, mode: 'accept', status: 0, bindStatus: 0, tps: 0, answerMs: 0, receiptMs: -1, lose: 0, early: 0, twice: 0, fail: 0,
-	dropEvery: 0, dropFor: 0, quiet: false, idBase: 10, receiptBase: 10, tlv: false, seed: 1}, JSON.parse(process.argv[2] || '{}'));
+	dropEvery: 0, dropFor: 0, slow: 0, quiet: false, idBase: 10, receiptBase: 10, tlv: false, seed: 1}, JSON.parse(process.argv[2] || '{}'));
 const smpp = require(path.join(o.modules, 'smpp'));
 const sessions = new Set(), waiting = [], texts = new Map(), tally = new Map();
 let seed = o.seed >>> 0, id = 0x10000, submits = 0, second = 0, inSecond = 0, closedUntil = 0, told = 0, acked = 0, throttled = 0, lost = 0, drops = 0;
@@ -52,7 +52,7 @@ function receipt(p, number) {
 // tell sends what waits to whoever is bound to hear it, until it is answered without an error.
 function tell() {
 	for (const s of sessions) {
-		while (s.hears && s.open < 100 && waiting.length > 0) {
+		while (s.hears && s.socket.writable && s.open < 100 && waiting.length > 0) { // what is not written has no sequence number
 			const r = waiting.shift();
 			s.open++; told++;
 			s.told.set(s.sequence + 1, r);
@@ -81,7 +81,7 @@ function submit(s, p) {
 	if (o.refusePart && p.short_message.udh && p.short_message.udh[0][4] === o.refusePart) return answer({command_status: o.status});
 	const now = Math.floor(Date.now() / 1000);
 	if (now !== second) { second = now; inSecond = 0; }
-	if (o.tps && ++inSecond > o.tps) { throttled++; return answer({command_status: odds(100) ? 0x14 : 0x58}); }
+	if (o.tps && ++inSecond > o.tps || odds(o.slow)) { throttled++; return answer({command_status: odds(100) ? 0x14 : 0x58}); }
 	const number = id++, r = p.registered_delivery ? receipt(p, number) : null;
 	took(p);
 	const queue = () => { if (!r) return; waiting.push(r); if (odds(o.twice)) waiting.push(r); tell(); };
