@@ -1,6 +1,9 @@
 package duly
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Borrower is a person who owes, as the lender knows them.
 type Borrower struct {
@@ -81,6 +84,47 @@ func (k PointKind) Known() bool {
 		return true
 	}
 	return false
+}
+
+// Phone reports whether addresses of kind k are telephone numbers.
+func (k PointKind) Phone() bool { return k == PointMobile || k == PointLandline || k == PointWhatsApp }
+
+// maskedAddress is how many characters of an address are shown where it is masked.
+const maskedAddress = 4
+
+// Masked returns an address of kind k for lists that are passed around: of a number its last digits, of an e-mail address its host,
+// of others nothing.
+func (k PointKind) Masked(value string) string {
+	value = k.Normal(value)
+	switch {
+	case k.Phone() && len(value) > 2*maskedAddress:
+		return "…" + value[len(value)-maskedAddress:]
+	case k == PointEmail || k == PointWorkEmail:
+		if _, host, ok := strings.Cut(value, "@"); ok {
+			return "…@" + host
+		}
+	}
+	return "…"
+}
+
+// Normal returns the one form of an address of kind k by which it is found again: of numbers their digits with the country
+// code, of e-mail addresses small letters, of others what is between spaces.
+func (k PointKind) Normal(value string) string {
+	value = strings.TrimSpace(value)
+	switch k {
+	case PointMobile, PointLandline, PointWhatsApp:
+		digits := strings.Map(func(r rune) rune {
+			if r < '0' || r > '9' {
+				return -1
+			}
+			return r
+		}, value)
+		return strings.TrimPrefix(digits, "00")
+	case PointEmail, PointWorkEmail:
+		return strings.ToLower(value)
+	case PointApp, PointWeChat, PointPostal:
+	}
+	return value
 }
 
 // PointState says whether a contact point may be used.

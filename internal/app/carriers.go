@@ -129,6 +129,9 @@ func (a *App) carriers() (map[duly.Channel]channel.Sender, error) {
 		if in, ok := s.(channel.Inbound); ok {
 			a.Inbound[name] = in
 		}
+		if l, ok := s.(channel.Listener); ok {
+			a.Listeners[name] = l
+		}
 		if closer, ok := s.(io.Closer); ok {
 			a.closers = append(a.closers, closer)
 		}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
 )
 
 // Sender hands messages to one carrier. It is safe for concurrent use.
@@ -72,7 +73,9 @@ type Reply struct {
 	Channel   duly.Channel
 	AttemptID duly.AttemptID // what it answers; "" is not known
 	From      string         // the address it came from, personal; "" is not known
-	Text      string         // personal
+	Text      string         // personal; "" where nothing was written
+	Intent    string         // what was said without words, such as by a key: an intent of package reply (docs/replies.md); "" for none
+	PromiseOn civil.Date     // the day promised, where Intent is promise and a day was said
 	At        time.Time
 }
 

@@ -14,12 +14,15 @@ import (
 
 // ReceiveReport counts what came back.
 type ReceiveReport struct {
-	Receipts int // new in the inbox
-	Applied  int // looked at: each is looked at once
-	Moved    int // contacts that a receipt moved on
-	Resolved int // of these, contacts that were in doubt
-	Orphans  int // receipts that name no attempt that is known
-	More     bool
+	Receipts  int // new in the inbox
+	Applied   int // looked at: each is looked at once
+	Moved     int // contacts that a receipt moved on
+	Resolved  int // of these, contacts that were in doubt
+	Orphans   int // receipts that name no attempt that is known
+	Replies   int // new replies and refusals that carriers told of
+	Points    int // contact points of which carriers told something new
+	Unmatched int // replies and refusals from addresses that nobody has
+	More      bool
 }
 
 // queryAfter is how long a contact stays in doubt before its provider is asked what became of it.
@@ -58,6 +61,9 @@ func (e *Engine) Receive(ctx context.Context, now time.Time) (ReceiveReport, err
 		return r, err
 	}
 	if err := e.trace(ctx, now, &r); err != nil {
+		return r, err
+	}
+	if err := e.match(ctx, now, &r); err != nil {
 		return r, err
 	}
 	return r, e.applyInbox(ctx, now, &r)

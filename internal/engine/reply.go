@@ -62,7 +62,12 @@ func (e *Engine) applyReply(tx *store.Tx, r *duly.Reply) error {
 	if language == "" {
 		language = t.p.Borrower.Language
 	}
-	got := reply.Classify(reply.Message{Text: r.Text, Language: language, On: t.today(), Channel: r.Channel})
+	got := reply.Classify(reply.Message{
+		Text: r.Text, Language: language, On: t.today(), Channel: r.Channel, Said: reply.Intent(r.Said.Intent), SaidOn: r.Said.PromiseOn,
+	})
+	if r.Said.Shared {
+		got = got.Guarded()
+	}
 	r.Meaning = duly.Meaning{
 		Intent: string(got.Intent), Scope: got.Scope, Auto: got.Auto, Person: got.Person, Matched: got.Matched, PromiseOn: got.PromiseOn,
 	}

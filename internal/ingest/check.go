@@ -11,6 +11,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/money"
+	"github.com/dulyhq/duly/internal/reply"
 )
 
 const (
@@ -289,6 +290,9 @@ func (k *checker) reply(f *duly.Reply) {
 	k.short("language", f.Language, nameMax)
 	if len(f.Text) > duly.ReplyTextMax {
 		k.add("text", "text", "too long", "at most 16 KiB; what is longer belongs into a case")
+	}
+	if i := f.Said.Intent; i != "" && !reply.Intent(i).Known() {
+		k.add("said.intent", classOf(i), "not an intent", "docs/replies.md lists them")
 	}
 	k.instant("at", f.At, true)
 }
