@@ -58,6 +58,12 @@ type Listener interface {
 	Listen(ctx context.Context, take func(context.Context, Heard) error) error
 }
 
+// Caller is a Sender that can connect two telephones: first an agent's, then the number of the person called. It returns once both
+// speak, or with an *Error; whoever calls it has asked the gate and kept the slot.
+type Caller interface {
+	Connect(ctx context.Context, agent, number string) error
+}
+
 // Heard is what a carrier told of its own accord.
 type Heard struct {
 	Receipts []duly.Receipt // what became of attempts
