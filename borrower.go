@@ -60,6 +60,8 @@ type ContactPoint struct {
 	VerifiedAt time.Time  `json:"verified_at,omitzero"`
 	ObservedAt time.Time  `json:"observed_at,omitzero"` // when it was last confirmed; age is counted from here
 	Version    int64      `json:"version"`
+	Failures   int        `json:"failures,omitempty"` // messages in a row that were not delivered; found out by use, never part of what a source says
+	SeenAt     time.Time  `json:"seen_at,omitzero"`   // when use last showed that it works; as above
 }
 
 // PointKind is what sort of address a contact point is.
@@ -125,25 +127,4 @@ func (k PointKind) Normal(value string) string {
 	case PointApp, PointWeChat, PointPostal:
 	}
 	return value
-}
-
-// PointState says whether a contact point may be used.
-type PointState string
-
-// Only an active point is written to. The others keep the reason why not.
-const (
-	PointActive   PointState = "active"
-	PointBounced  PointState = "bounced"      // the provider says it does not exist
-	PointWrong    PointState = "wrong_number" // it reaches somebody else
-	PointRecycled PointState = "recycled"     // the carrier gave it to somebody else
-	PointRetired  PointState = "retired"      // the borrower or the lender withdrew it
-)
-
-// Known reports whether s is one of the states above.
-func (s PointState) Known() bool {
-	switch s {
-	case PointActive, PointBounced, PointWrong, PointRecycled, PointRetired:
-		return true
-	}
-	return false
 }

@@ -309,7 +309,7 @@ func (h *hearing) newsOf(ctx context.Context, x *channel.PointNews, s *sharer) e
 }
 
 // pointTold takes what a carrier says of a contact point.
-func (e *Engine) pointTold(ctx context.Context, now time.Time, carrier string, id duly.BorrowerID, point duly.PointID, state duly.PointState, _ time.Time, r *ReceiveReport) error {
+func (e *Engine) pointTold(ctx context.Context, now time.Time, carrier string, id duly.BorrowerID, point duly.PointID, state duly.PointState, at time.Time, r *ReceiveReport) error {
 	b := id.Bucket()
 	changed := false
 	err := e.db.Update(ctx, now, []int{b}, func(tx *store.Tx) error {
@@ -321,6 +321,9 @@ func (e *Engine) pointTold(ctx context.Context, now time.Time, carrier string, i
 		p := persons[0].Point(point)
 		if p == nil || p.State == state || !state.Known() {
 			return nil
+		}
+		if news, err := tx.NewsOfPoint(b, id, point, at); err != nil || !news { // told before, or overtaken by what came first
+			return err
 		}
 		if err := tx.SetPointState(b, id, point, state); err != nil {
 			return err

@@ -247,3 +247,34 @@ func TestHearPointNews(t *testing.T) {
 		t.Errorf("a number that is somebody else's now was written to: %d messages", len(got))
 	}
 }
+
+// What receipts show of a contact point stays with it, and the best one is written to.
+func TestPointQuality(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		facts := person("B1")
+		w.apply(w.at(-10, "08:00"), facts[0], facts[1], facts[3], facts[4])
+		w.step(w.at(0, "10:00"))
+		w.car.receipt("r1", duly.ReceiptDelivered)
+		w.step(w.at(0, "10:05"))
+		if p := w.known("B1").Point("m"); p.State != duly.PointGood || !p.SeenAt.Equal(w.at(0, "10:05")) {
+			t.Errorf("delivered: got %s, seen %s", p.State, p.SeenAt)
+		}
+		second := *facts[1].(*duly.ContactPoint)
+		second.ID, second.Value = "m0", "+8610000000002" // of no better rank, and not verified
+		w.apply(w.at(1, "08:00"), &second)
+		w.step(w.at(3, "10:00"))
+		if sent := w.car.attempts(); sent[len(sent)-1].To != "+8610000000001" {
+			t.Error("another number than the good one was written to")
+		}
+		again := *facts[1].(*duly.ContactPoint)
+		again.Version = 2
+		if a, err := w.e.Apply(t.Context(), w.at(3, "11:00"), "test", []duly.Fact{&again}); err != nil || a.Results[0] != store.Same {
+			t.Fatalf("got %v, %v", a.Results, err)
+		}
+		if p := w.known("B1").Point("m"); p.State != duly.PointGood {
+			t.Errorf("the lender says the same again: got %s", p.State)
+		}
+	})
+}

@@ -287,7 +287,13 @@ func taught(c *duly.Contact, rc *duly.Receipt) lesson {
 		return lesson{borrower: c.BorrowerID, bounced: c.PointID}
 	case duly.ReceiptOptedOut:
 		return lesson{borrower: c.BorrowerID, refused: c.Channel}
-	case duly.ReceiptAccepted, duly.ReceiptFailed, duly.ReceiptDelivered, duly.ReceiptRead:
+	case duly.ReceiptFailed:
+		return lesson{borrower: c.BorrowerID, point: c.PointID, event: duly.PointFailed}
+	case duly.ReceiptDelivered:
+		return lesson{borrower: c.BorrowerID, point: c.PointID, event: duly.PointDelivered}
+	case duly.ReceiptRead:
+		return lesson{borrower: c.BorrowerID, point: c.PointID, event: duly.PointAnswered}
+	case duly.ReceiptAccepted:
 	}
 	return lesson{}
 }

@@ -111,7 +111,7 @@ func (k *checker) point(f *duly.ContactPoint) {
 		k.add("kind", classOf(string(f.Kind)), "not a kind of contact point", "mobile, landline, email, work_email, app_token, wechat, whatsapp or postal")
 	}
 	if !f.State.Known() {
-		k.add("state", classOf(string(f.State)), "not a state of a contact point", "active, bounced, wrong_number, recycled or retired")
+		k.add("state", classOf(string(f.State)), "not a state of a contact point", "active, good, suspect, bounced, wrong_number, recycled or retired")
 	}
 	if reason, hint := addressWrong(f.Kind, f.Value); reason != "" {
 		k.add("value", classOf(f.Value), reason, hint)

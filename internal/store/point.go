@@ -16,7 +16,8 @@ import (
 // A newer version of the same content brings no news of a point: what was learned of it since, that it bounced, stays.
 var pointPut = putBatch("contact_point", []string{"borrower_id", "id"},
 	[]string{"kind", "value", "state", "source", "rank", "verified_at", "observed_at"}, []string{"address"},
-	", address = excluded.address, state = CASE WHEN excluded.digest = contact_point.digest THEN contact_point.state ELSE excluded.state END")
+	", address = excluded.address, state = CASE WHEN excluded.digest = contact_point.digest THEN contact_point.state ELSE excluded.state END, "+
+		"failures = CASE WHEN excluded.digest = contact_point.digest THEN contact_point.failures ELSE 0 END")
 
 var pointTable = factTable{
 	kind:  duly.FactPoint,
@@ -33,6 +34,7 @@ var pointTable = factTable{
 		p := f.(*duly.ContactPoint)
 		return append(a, addressOf(p.Kind, p.Value))
 	},
+	own: []string{"failures", "seen_at", "told_at"},
 }
 
 // addressOf is the digest by which an address is found whoever has it, of any bucket: numbers are not indexed in clear. It is
@@ -90,8 +92,15 @@ func (db *DB) LastSent(ctx context.Context, b duly.BorrowerID, point duly.PointI
 	return at, err
 }
 
-const pointQuery = "SELECT borrower_id, id, kind, value, state, source, rank, verified_at, observed_at, version " +
+const pointQuery = "SELECT borrower_id, id, kind, value, state, source, rank, verified_at, observed_at, version, failures, seen_at " +
 	"FROM contact_point WHERE bucket = $1 AND borrower_id @ids($2) ORDER BY borrower_id, id"
+
+// scanUsedPoint is scanPoint with what its use has shown.
+func scanUsedPoint(r *row) duly.ContactPoint {
+	p := scanPoint(r)
+	p.Failures, p.SeenAt = r.int(), r.time()
+	return p
+}
 
 func scanPoint(r *row) duly.ContactPoint {
 	return duly.ContactPoint{
@@ -112,4 +121,42 @@ func (tx *Tx) SetPointState(bucket int, b duly.BorrowerID, id duly.PointID, s du
 	_, err := tx.exec("UPDATE contact_point SET state = $4, since = $5 WHERE bucket = $1 AND borrower_id = $2 AND id = $3",
 		int64(bucket), string(b), string(id), string(s), tx.next(bucket))
 	return err
+}
+
+// Points returns the contact points of borrowers of a bucket.
+func (tx *Tx) Points(bucket int, ids []duly.BorrowerID) (out []duly.ContactPoint, err error) {
+	err = tx.query(func(r *row) error { out = append(out, scanUsedPoint(r)); return nil }, pointQuery, int64(bucket), list(tx, ids))
+	return out, err
+}
+
+// SetPointUse records what the use of a contact point has shown: its state, failures and last sign of life.
+func (tx *Tx) SetPointUse(p *duly.ContactPoint) error {
+	bucket := p.BorrowerID.Bucket()
+	if err := tx.changed(bucket); err != nil {
+		return err
+	}
+	if err := tx.keepFact(&pointTable, p.BorrowerID, string(p.ID)); err != nil {
+		return err
+	}
+	_, err := tx.exec("UPDATE contact_point SET state = $4, failures = $5, seen_at = $6, since = $7 WHERE bucket = $1 AND borrower_id = $2 AND id = $3",
+		int64(bucket), string(p.BorrowerID), string(p.ID), string(p.State), int64(p.Failures), micros(p.SeenAt), tx.next(bucket))
+	return err
+}
+
+// NewsOfPoint notes of when a carrier's word on a contact point is, and reports whether it is later than the last one.
+func (tx *Tx) NewsOfPoint(bucket int, b duly.BorrowerID, id duly.PointID, at time.Time) (bool, error) {
+	if err := tx.changed(bucket); err != nil {
+		return false, err
+	}
+	n, err := tx.exec("UPDATE contact_point SET told_at = $4 WHERE bucket = $1 AND borrower_id = $2 AND id = $3 AND told_at < $4",
+		int64(bucket), string(b), string(id), micros(at))
+	return n == 1, err
+}
+
+// Owing returns the borrowers of a bucket with an instalment that is not settled.
+func (tx *Tx) Owing(bucket int) ([]duly.BorrowerID, error) {
+	var out []duly.BorrowerID
+	err := tx.query(func(r *row) error { out = append(out, duly.BorrowerID(r.text())); return nil },
+		"SELECT DISTINCT borrower_id FROM installment WHERE bucket = $1 AND open = 1 ORDER BY borrower_id", int64(bucket))
+	return out, err
 }

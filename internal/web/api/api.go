@@ -102,6 +102,7 @@ func New(d Deps) *Handler {
 	h.handle("POST /v1/gate/check", h.postGateCheck)
 	h.handle("POST /v1/replies", h.postReplies)
 	h.handle("GET /v1/replies/unmatched", h.getUnmatched)
+	h.handle("GET /v1/points", h.getPoints)
 	h.handle("GET /v1/cases", h.getCases)
 	h.handle("POST /v1/cases", h.postCases)
 	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
