@@ -87,6 +87,9 @@ func TestHearFindsWhoWrote(t *testing.T) {
 		if r := w.hear(now, h); r.Replies != 1 {
 			t.Errorf("by the attempt: got %+v", r)
 		}
+		if p := w.known("B1").Point("m"); p.State != duly.PointGood {
+			t.Errorf("the number that wrote is %s, want %s", p.State, duly.PointGood)
+		}
 		if p := w.known("B2").Point("m"); p.State != duly.PointWrong {
 			t.Errorf("the number answered is %s, want %s", p.State, duly.PointWrong)
 		}

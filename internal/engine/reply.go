@@ -91,6 +91,11 @@ func (e *Engine) applyReply(tx *store.Tx, r *duly.Reply) error {
 			return err
 		}
 	}
+	if r.PointID != "" && !r.Said.Shared && got.Intent != reply.WrongParty && !slices.Contains(got.Also, reply.WrongParty) {
+		if err := learnUse(tx, b, []lesson{{borrower: r.BorrowerID, point: r.PointID, event: duly.PointAnswered}}); err != nil {
+			return err
+		}
+	}
 	tx.Audit(b, "reply", "borrower", string(r.ID), r.Meaning)
 	if err := tx.MarkDirty([]duly.BorrowerID{r.BorrowerID}); err != nil {
 		return err
