@@ -1,6 +1,9 @@
 package duly
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Borrower is a person who owes, as the lender knows them.
 type Borrower struct {
@@ -57,6 +60,8 @@ type ContactPoint struct {
 	VerifiedAt time.Time  `json:"verified_at,omitzero"`
 	ObservedAt time.Time  `json:"observed_at,omitzero"` // when it was last confirmed; age is counted from here
 	Version    int64      `json:"version"`
+	Failures   int        `json:"failures,omitempty"` // messages in a row that were not delivered; found out by use, never part of what a source says
+	SeenAt     time.Time  `json:"seen_at,omitzero"`   // when use last showed that it works; as above
 }
 
 // PointKind is what sort of address a contact point is.
@@ -83,23 +88,43 @@ func (k PointKind) Known() bool {
 	return false
 }
 
-// PointState says whether a contact point may be used.
-type PointState string
+// Phone reports whether addresses of kind k are telephone numbers.
+func (k PointKind) Phone() bool { return k == PointMobile || k == PointLandline || k == PointWhatsApp }
 
-// Only an active point is written to. The others keep the reason why not.
-const (
-	PointActive   PointState = "active"
-	PointBounced  PointState = "bounced"      // the provider says it does not exist
-	PointWrong    PointState = "wrong_number" // it reaches somebody else
-	PointRecycled PointState = "recycled"     // the carrier gave it to somebody else
-	PointRetired  PointState = "retired"      // the borrower or the lender withdrew it
-)
+// maskedAddress is how many characters of an address are shown where it is masked.
+const maskedAddress = 4
 
-// Known reports whether s is one of the states above.
-func (s PointState) Known() bool {
-	switch s {
-	case PointActive, PointBounced, PointWrong, PointRecycled, PointRetired:
-		return true
+// Masked returns an address of kind k for lists that are passed around: of a number its last digits, of an e-mail address its host,
+// of others nothing.
+func (k PointKind) Masked(value string) string {
+	value = k.Normal(value)
+	switch {
+	case k.Phone() && len(value) > 2*maskedAddress:
+		return "…" + value[len(value)-maskedAddress:]
+	case k == PointEmail || k == PointWorkEmail:
+		if _, host, ok := strings.Cut(value, "@"); ok {
+			return "…@" + host
+		}
 	}
-	return false
+	return "…"
+}
+
+// Normal returns the one form of an address of kind k by which it is found again: of numbers their digits with the country
+// code, of e-mail addresses small letters, of others what is between spaces.
+func (k PointKind) Normal(value string) string {
+	value = strings.TrimSpace(value)
+	switch k {
+	case PointMobile, PointLandline, PointWhatsApp:
+		digits := strings.Map(func(r rune) rune {
+			if r < '0' || r > '9' {
+				return -1
+			}
+			return r
+		}, value)
+		return strings.TrimPrefix(digits, "00")
+	case PointEmail, PointWorkEmail:
+		return strings.ToLower(value)
+	case PointApp, PointWeChat, PointPostal:
+	}
+	return value
 }

@@ -71,17 +71,17 @@ func (p *Person) Point(id PointID) *ContactPoint {
 	return nil
 }
 
-// PointFor returns the best active contact point for a channel, or nil: by the channel's order of kinds, then by rank,
-// then by id.
+// PointFor returns the best usable contact point for a channel, or nil: by the channel's order of kinds, then by how good it is,
+// by the lender's rank, by when it was last seen, and by id.
 func (p *Person) PointFor(c Channel) *ContactPoint {
 	for _, kind := range c.Points() {
 		var best *ContactPoint
 		for i := range p.Points {
 			q := &p.Points[i]
-			if q.Kind != kind || q.State != PointActive {
+			if q.Kind != kind || !q.State.Usable() {
 				continue
 			}
-			if best == nil || q.Rank < best.Rank || q.Rank == best.Rank && q.ID < best.ID {
+			if best == nil || q.better(best) {
 				best = q
 			}
 		}

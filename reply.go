@@ -1,6 +1,8 @@
 package duly
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/dulyhq/duly/internal/civil"
@@ -17,9 +19,23 @@ type Reply struct {
 	Channel    Channel    `json:"channel"`
 	Language   string     `json:"language"` // BCP 47; "" is the borrower's
 	Text       string     `json:"text"`
+	Said       Said       `json:"said,omitzero"` // without words, or beside them
 	At         time.Time  `json:"at"`
 	Version    int64      `json:"version"`
 	Meaning    Meaning    `json:"meaning"` // worked out when it is taken in; never part of what a source says
+}
+
+// Said is what is known of a reply besides its words: a key that was pressed, a button, what an agent heard.
+type Said struct {
+	Intent    string     `json:"intent,omitempty"`    // one of package reply's; "" leaves it to the words
+	PromiseOn civil.Date `json:"promise_on,omitzero"` // the day promised, where that was said
+	Shared    bool       `json:"shared,omitempty"`    // others have the address too, and nobody knows who of them wrote
+}
+
+// NewReplyID makes the id of a reply that a carrier tells of under a key of its own. The same key of a carrier is the same reply.
+func NewReplyID(carrier, key string) ReplyID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s", carrier, key))
+	return ReplyID("h" + idText.EncodeToString(sum[:15]))
 }
 
 // ReplyTextMax bounds the text of a reply, in bytes.

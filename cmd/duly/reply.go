@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ func (c *command) replyCommand() *cobra.Command {
 	f.StringVar(&date, "date", "", "the `day` it came; today if left out")
 	f.StringVar(&channel, "channel", "", "the `channel` it came by; sms if left out")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(c.takeCommand(), classify)
+	cmd.AddCommand(c.takeCommand(), classify, c.unmatchedCommand())
 	return cmd
 }
 
@@ -94,6 +95,44 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+func (c *command) unmatchedCommand() *cobra.Command {
+	var asJSON, text bool
+	var limit int
+	cmd := &cobra.Command{
+		Use: "unmatched", Short: "List what carriers told of people whom nobody knows",
+		Long: "Lists replies, and refusals that carriers report, from addresses that no contact point has. They are kept for 30 days and looked\n" +
+			"for again every ten minutes: an import may bring the address. Addresses are masked; the words are shown with --text.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.look(cmd.Context(), func(a *app.App) error {
+				list, err := a.Engine.Strays(cmd.Context(), text, limit)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.json(list)
+				}
+				if len(list) == 0 {
+					c.printf("nothing: whoever wrote is known\n")
+					return nil
+				}
+				w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "RECEIVED\tCARRIER\tWHAT\tCHANNEL\tFROM\tUNTIL\tWORDS")
+				for _, s := range list {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ReceivedAt.In(a.Location).Format(zoned), s.Carrier, s.Kind, s.Channel, s.From,
+						s.GoneAt.In(a.Location).Format(time.DateOnly), strings.Join(strings.Fields(s.Text), " "))
+				}
+				return w.Flush()
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&limit, "limit", 100, "show at most so `many`")
+	f.BoolVar(&text, "text", false, "show the words: personal")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
 func (c *command) takeCommand() *cobra.Command {

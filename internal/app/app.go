@@ -31,8 +31,9 @@ type App struct {
 	DB        *store.DB
 	Engine    *engine.Engine
 	Calendars *civil.Calendars
-	Packs     []*rule.Pack               // the law in force, with what the operator turned on
-	Inbound   map[string]channel.Inbound // carriers that are called back, by name
+	Packs     []*rule.Pack                // the law in force, with what the operator turned on
+	Inbound   map[string]channel.Inbound  // carriers that are called back, by name
+	Listeners map[string]channel.Listener // carriers that speak over connections of their own, by name
 	Log       *slog.Logger
 	Location  *time.Location
 	needs     []string // the calendars that strategies and rules look at
@@ -64,7 +65,7 @@ func New(ctx context.Context, c Config, o Options) (*App, error) {
 	if err != nil {
 		return nil, duly.Errorf(duly.Invalid, "not an IANA time zone").At(duly.Place{Field: "lender.timezone"})
 	}
-	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, wake: make(chan struct{}, 1), Inbound: map[string]channel.Inbound{}}
+	a := &App{Config: c, Log: o.Log, Location: loc, clock: o.Clock, wake: make(chan struct{}, 1), Inbound: map[string]channel.Inbound{}, Listeners: map[string]channel.Listener{}}
 	deps, err := a.deps()
 	if err != nil {
 		return nil, err

@@ -238,6 +238,9 @@ func (a *App) carriers(d *engine.Deps) error {
 		if in, ok := s.(channel.Inbound); ok {
 			a.Inbound[name] = in
 		}
+		if l, ok := s.(channel.Listener); ok {
+			a.Listeners[name] = l
+		}
 		if closer, ok := s.(io.Closer); ok {
 			a.closers = append(a.closers, closer)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store"
 	"github.com/dulyhq/duly/internal/web/api"
@@ -78,8 +79,10 @@ func (a *App) run(ctx context.Context, h *api.Handler, served <-chan error, join
 	sealing, stop := context.WithCancel(ctx)
 	var seals sync.WaitGroup
 	seals.Go(func() { a.sealing(sealing) })
+	deaf := a.listen(ctx, h)
 	err := a.loop(ctx, h, out, served)
 	a.drain(ctx)
+	deaf() // last: what is on its way may use the same connections, and its receipts are worth hearing
 	stop()
 	seals.Wait()
 	stopped()
@@ -87,6 +90,37 @@ func (a *App) run(ctx context.Context, h *api.Handler, served <-chan error, join
 		a.Log.Warn("the buckets could not be given up; others take them when the lease ends", "error", left)
 	}
 	return err
+}
+
+// The wait before a carrier is listened to again that ended by itself, and how far it grows.
+const (
+	listenRetryMin = time.Second
+	listenRetryMax = time.Minute
+)
+
+// listen hears what carriers tell over connections of their own, until the function that it returns is called, which waits for all
+// of them.
+func (a *App) listen(ctx context.Context, h *api.Handler) func() {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var all sync.WaitGroup
+	for name, l := range a.Listeners {
+		take := func(ctx context.Context, heard channel.Heard) error { return h.Hear(ctx, name, heard) }
+		all.Go(func() {
+			for wait := listenRetryMin; ctx.Err() == nil; wait = min(2*wait, listenRetryMax) {
+				began := time.Now()
+				err := l.Listen(ctx, take)
+				if ctx.Err() != nil {
+					return
+				}
+				if time.Since(began) > listenRetryMax {
+					wait = listenRetryMin
+				}
+				a.Log.Warn("a carrier is no longer listened to; will try again", "carrier", name, "error", err)
+				pause(ctx, wait)
+			}
+		})
+	}
+	return func() { stop(); all.Wait() }
 }
 
 // drain waits for the answers of carriers, while the lease is still kept.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
 )
 
 // Sender hands messages to one carrier. It is safe for concurrent use.
@@ -67,6 +68,12 @@ type Reacher interface {
 // NotItsAddress is the code of a message that was given to a Reacher which does not reach its address.
 const NotItsAddress = "not_its_address"
 
+// Caller is a Sender that can connect two telephones: first an agent's, then the number of the person called. It returns once both
+// speak, or with an *Error; whoever calls it has asked the gate and kept the slot.
+type Caller interface {
+	Connect(ctx context.Context, agent, number string) error
+}
+
 // Heard is what a carrier told of its own accord.
 type Heard struct {
 	Receipts []duly.Receipt // what became of attempts
@@ -82,7 +89,9 @@ type Reply struct {
 	Channel   duly.Channel
 	AttemptID duly.AttemptID // what it answers; "" is not known
 	From      string         // the address it came from, personal; "" is not known
-	Text      string         // personal
+	Text      string         // personal; "" where nothing was written
+	Intent    string         // what was said without words, such as by a key: an intent of package reply (docs/replies.md); "" for none
+	PromiseOn civil.Date     // the day promised, where Intent is promise and a day was said
 	At        time.Time
 }
 

@@ -276,7 +276,7 @@ func (c *claimer) judge(contact *duly.Contact, p *duly.Person) error {
 		c.end(contact, duly.Cancelled, duly.CancelReplaced)
 	case len(c.e.carriers[contact.Channel]) == 0:
 		c.end(contact, duly.Blocked, "no_carrier")
-	case point == nil || point.State != duly.PointActive:
+	case point == nil || !point.State.Usable():
 		c.end(contact, duly.Blocked, "no_contact_point")
 	case !c.e.clockOK(c.state, p, c.now):
 		c.postpone(contact, c.now.Add(clockRetry), codeClock)

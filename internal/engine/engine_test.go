@@ -269,6 +269,13 @@ func (c *carrier) receipt(key string, status duly.ReceiptStatus) {
 	c.polls = append(c.polls, duly.Receipt{Provider: c.Name(), Key: key, AttemptID: c.sent[len(c.sent)-1].AttemptID, Status: status})
 }
 
+// attempts returns what was sent.
+func (c *carrier) attempts() []channel.Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.sent)
+}
+
 func (c *carrier) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -140,10 +140,15 @@ type lesson struct {
 	borrower duly.BorrowerID
 	bounced  duly.PointID // this contact point is dead
 	refused  duly.Channel // this channel is refused
+	point    duly.PointID // this contact point showed how good it is …
+	event    duly.PointEvent
 }
 
 // learn makes lessons known and has their persons planned again.
 func (e *Engine) learn(tx *store.Tx, bucket int, lessons []lesson) error {
+	if err := learnUse(tx, bucket, lessons); err != nil {
+		return err
+	}
 	for _, l := range lessons {
 		if l.bounced != "" {
 			if err := tx.SetPointState(bucket, l.borrower, l.bounced, duly.PointBounced); err != nil {
@@ -155,6 +160,45 @@ func (e *Engine) learn(tx *store.Tx, bucket int, lessons []lesson) error {
 		}
 		if l.refused != "" {
 			if _, err := e.apply(tx, "carrier", []duly.Fact{refusal(l, tx.Now())}, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// learnUse takes what lessons show of how good contact points are.
+func learnUse(tx *store.Tx, bucket int, lessons []lesson) error {
+	var ids []duly.BorrowerID
+	for _, l := range lessons {
+		if l.event != "" {
+			ids = append(ids, l.borrower)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	points, err := tx.Points(bucket, unique(ids))
+	if err != nil {
+		return err
+	}
+	for i := range points {
+		p := &points[i]
+		was, news := p.State, false
+		for _, l := range lessons {
+			if l.event != "" && l.borrower == p.BorrowerID && l.point == p.ID && p.Learn(l.event, tx.Now()) {
+				news = true
+			}
+		}
+		if !news {
+			continue
+		}
+		if err := tx.SetPointUse(p); err != nil {
+			return err
+		}
+		if p.State != was { // another may be the best now
+			tx.Audit(bucket, "point", "engine", string(p.ID), string(p.State))
+			if err := tx.MarkDirty([]duly.BorrowerID{p.BorrowerID}); err != nil {
 				return err
 			}
 		}

@@ -13,14 +13,17 @@ import (
 
 // ReceiveReport counts what came back.
 type ReceiveReport struct {
-	Receipts int // new in the inbox
-	Applied  int // looked at: each is looked at once
-	Moved    int // contacts that a receipt moved on
-	Resolved int // of these, contacts that were in doubt
-	Orphans  int // receipts that name no attempt that is known
-	Traced   int // of those that were, receipts whose attempt is known now
-	GivenUp  int // and receipts that were looked for too long
-	More     bool
+	Receipts  int // new in the inbox
+	Applied   int // looked at: each is looked at once
+	Moved     int // contacts that a receipt moved on
+	Resolved  int // of these, contacts that were in doubt
+	Orphans   int // receipts that name no attempt that is known
+	Replies   int // new replies and refusals that carriers told of
+	Points    int // contact points of which carriers told something new
+	Unmatched int // replies and refusals from addresses that nobody has
+	Traced    int // of those that were, receipts whose attempt is known now
+	GivenUp   int // and receipts that were looked for too long
+	More      bool
 }
 
 // queryAfter is how long a contact stays in doubt before its provider is asked what became of it.
@@ -59,6 +62,9 @@ func (e *Engine) Receive(ctx context.Context, now time.Time) (ReceiveReport, err
 		return r, err
 	}
 	if err := e.trace(ctx, now, &r); err != nil {
+		return r, err
+	}
+	if err := e.match(ctx, now, &r); err != nil {
 		return r, err
 	}
 	return r, e.applyInbox(ctx, now, &r)
@@ -295,7 +301,13 @@ func taught(c *duly.Contact, rc *duly.Receipt) lesson {
 		return lesson{borrower: c.BorrowerID, bounced: c.PointID}
 	case duly.ReceiptOptedOut:
 		return lesson{borrower: c.BorrowerID, refused: c.Channel}
-	case duly.ReceiptAccepted, duly.ReceiptNotTaken, duly.ReceiptFailed, duly.ReceiptDelivered, duly.ReceiptRead:
+	case duly.ReceiptFailed:
+		return lesson{borrower: c.BorrowerID, point: c.PointID, event: duly.PointFailed}
+	case duly.ReceiptDelivered:
+		return lesson{borrower: c.BorrowerID, point: c.PointID, event: duly.PointDelivered}
+	case duly.ReceiptRead:
+		return lesson{borrower: c.BorrowerID, point: c.PointID, event: duly.PointAnswered}
+	case duly.ReceiptAccepted, duly.ReceiptNotTaken:
 	}
 	return lesson{}
 }

@@ -62,7 +62,12 @@ func (e *Engine) applyReply(tx *store.Tx, r *duly.Reply) error {
 	if language == "" {
 		language = t.p.Borrower.Language
 	}
-	got := reply.Classify(reply.Message{Text: r.Text, Language: language, On: t.today(), Channel: r.Channel})
+	got := reply.Classify(reply.Message{
+		Text: r.Text, Language: language, On: t.today(), Channel: r.Channel, Said: reply.Intent(r.Said.Intent), SaidOn: r.Said.PromiseOn,
+	})
+	if r.Said.Shared {
+		got = got.Guarded()
+	}
 	r.Meaning = duly.Meaning{
 		Intent: string(got.Intent), Scope: got.Scope, Auto: got.Auto, Person: got.Person, Matched: got.Matched, PromiseOn: got.PromiseOn,
 	}
@@ -83,6 +88,11 @@ func (e *Engine) applyReply(tx *store.Tx, r *duly.Reply) error {
 	}
 	for _, id := range t.retired {
 		if err := tx.SetPointState(b, r.BorrowerID, id, duly.PointRetired); err != nil {
+			return err
+		}
+	}
+	if r.PointID != "" && !r.Said.Shared && got.Intent != reply.WrongParty && !slices.Contains(got.Also, reply.WrongParty) {
+		if err := learnUse(tx, b, []lesson{{borrower: r.BorrowerID, point: r.PointID, event: duly.PointAnswered}}); err != nil {
 			return err
 		}
 	}

@@ -358,7 +358,7 @@ func (j *slotCase) ask(text string) duly.Decision {
 	}
 	f := j.facts(text)
 	d := gate.Check(f, j.rules)
-	if p := j.p.Point(v.PointID); v.PointID != "" && (p == nil || p.State != duly.PointActive) {
+	if p := j.p.Point(v.PointID); v.PointID != "" && (p == nil || !p.State.Usable()) {
 		stricter(&d, own(rulePoint, codePoint, duly.Block, time.Time{}, "only an address of the borrower's that is in use"))
 	}
 	if dated(v.Purpose) && j.e.inFlight(j.p, f.Contact, j.now) {

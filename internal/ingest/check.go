@@ -11,6 +11,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/money"
+	"github.com/dulyhq/duly/internal/reply"
 )
 
 const (
@@ -110,7 +111,7 @@ func (k *checker) point(f *duly.ContactPoint) {
 		k.add("kind", classOf(string(f.Kind)), "not a kind of contact point", "mobile, landline, email, work_email, app_token, wechat, whatsapp or postal")
 	}
 	if !f.State.Known() {
-		k.add("state", classOf(string(f.State)), "not a state of a contact point", "active, bounced, wrong_number, recycled or retired")
+		k.add("state", classOf(string(f.State)), "not a state of a contact point", "active, good, suspect, bounced, wrong_number, recycled or retired")
 	}
 	if reason, hint := addressWrong(f.Kind, f.Value); reason != "" {
 		k.add("value", classOf(f.Value), reason, hint)
@@ -289,6 +290,9 @@ func (k *checker) reply(f *duly.Reply) {
 	k.short("language", f.Language, nameMax)
 	if len(f.Text) > duly.ReplyTextMax {
 		k.add("text", "text", "too long", "at most 16 KiB; what is longer belongs into a case")
+	}
+	if i := f.Said.Intent; i != "" && !reply.Intent(i).Known() {
+		k.add("said.intent", classOf(i), "not an intent", "docs/replies.md lists them")
 	}
 	k.instant("at", f.At, true)
 }

@@ -41,6 +41,7 @@ const (
 	scopeHours         = "hours"
 	ruleCut            = "text_cut"
 	ruleNothing        = "nothing_known"
+	ruleSaid           = "said"
 )
 
 // meaning is one row of the table of intents: what it asks for unless the words say more.
@@ -90,6 +91,8 @@ type Message struct {
 	Language string       // BCP 47, a hint for days written as numbers; may be ""
 	On       civil.Date   // the day it came where the borrower is; zero: days are not worked out
 	Channel  duly.Channel // the channel it came by; "" is SMS
+	Said     Intent       // what was said without words, such as by a key; "" for nothing
+	SaidOn   civil.Date   // the day promised so
 }
 
 // Result is what a text means and what may be done about it.
@@ -121,7 +124,7 @@ func Classify(m Message) Result {
 
 // read is Classify for a folded text.
 func read(text string, m Message) Result {
-	f := find(text, m)
+	f := append(said(m), find(text, m)...)
 	if has(f, Promise) || has(f, Claim) { // "don't press me, I pay tomorrow" is the promise
 		f = slices.DeleteFunc(f, func(x finding) bool { return x.soft })
 	}
@@ -153,6 +156,27 @@ func read(text string, m Message) Result {
 	return r
 }
 
+// said is what was said without words. It is sure; an intent that is not known is one for a person.
+func said(m Message) []finding {
+	switch {
+	case m.Said == "":
+		return nil
+	case !m.Said.Known():
+		return []finding{{intent: Unknown, rule: ruleSaid}}
+	}
+	f := finding{intent: m.Said, rule: ruleSaid}
+	switch m.Said {
+	case OptOut:
+		f.scope = []string{channelKey(m.Channel)}
+	case Promise:
+		f.day = m.SaidOn
+	case Place: // which place a key does not say
+		f.scope, f.unsure = []string{"work", "home"}, true
+	default:
+	}
+	return []finding{f}
+}
+
 // stops gathers the scopes of less contact.
 func stops(r Result, others []finding) []string {
 	var out []string
@@ -169,6 +193,18 @@ func stops(r Result, others []finding) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// Guarded is what may be done where nobody knows who of several wrote: what protects is done for each, and a person reads it. What
+// only the writer can mean, a promise and hours, is not done for the others.
+func (r Result) Guarded() Result {
+	dispute := r.Intent == Dispute || slices.Contains(r.Also, Dispute)
+	r.Stops = slices.DeleteFunc(slices.Clone(r.Stops), func(s string) bool { return s == scopeHours || s == scopeLoan && !dispute })
+	if r.Intent == Promise || r.Intent == Hour {
+		r.Auto, r.Scope = false, []string{scopeHuman}
+	}
+	r.Person, r.PromiseOn, r.Hours = true, civil.Date{}, Hours{}
+	return r
 }
 
 // settle says what the strongest finding means beside the others.

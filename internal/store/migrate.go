@@ -151,12 +151,60 @@ func (db *DB) migrateOne(ctx context.Context, all []step) (done bool, err error)
 			}
 		}
 	}
+	if next.name == addressMigration {
+		if err := fillAddresses(ctx, tx); err != nil {
+			return false, fmt.Errorf("%s: %w", next.name, err)
+		}
+	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", next.version, next.name)
 	if err != nil {
 		return false, err
 	}
 	fault.At(fault.MigrateUncommitted)
 	return false, tx.Commit()
+}
+
+// addressMigration adds the digest of addresses, which no engine can work out by itself.
+const addressMigration = "0018_hearing.sql"
+
+// fillAddresses works out the digests of the addresses that are there, a bucket at a time.
+func fillAddresses(ctx context.Context, tx *sql.Tx) error {
+	put, err := tx.PrepareContext(ctx, "UPDATE contact_point SET address = $1 WHERE bucket = $2 AND borrower_id = $3 AND id = $4")
+	if err != nil {
+		return err
+	}
+	defer put.Close()
+	for bucket := range bucketsMax {
+		points, err := addressesIn(ctx, tx, bucket)
+		if err != nil {
+			return err
+		}
+		for i := range points {
+			p := &points[i]
+			if _, err := put.ExecContext(ctx, addressOf(p.Kind, p.Value), bucket, string(p.BorrowerID), string(p.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addressesIn reads the contact points of a bucket whose digest is not worked out, whole: nothing is written while they are read.
+func addressesIn(ctx context.Context, tx *sql.Tx, bucket int) ([]duly.ContactPoint, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT borrower_id, id, kind, value FROM contact_point WHERE bucket = $1 AND address = 0", bucket)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []duly.ContactPoint
+	for rows.Next() {
+		var p duly.ContactPoint
+		if err := rows.Scan(&p.BorrowerID, &p.ID, &p.Kind, &p.Value); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, rows.Err()
 }
 
 // missing returns the first migration that was not applied, or nil.

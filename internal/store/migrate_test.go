@@ -105,6 +105,38 @@ func TestMigrateFillsWaiting(t *testing.T) {
 	}
 }
 
+// Contact points that an older program wrote are found by their address after the migration.
+func TestMigrateFillsAddresses(t *testing.T) {
+	t.Parallel()
+	db, err := connect(t.Context(), filepath.Join(t.TempDir(), "old.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	all, err := steps(migration.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(all, func(s step) bool { return s.name == addressMigration })
+	if err := db.migrate(t.Context(), all[:at]); err != nil {
+		t.Fatal(err)
+	}
+	for _, bucket := range []int{0, 512, 1023} {
+		_, err := db.writer.db.ExecContext(t.Context(), "INSERT INTO contact_point (bucket, borrower_id, id, kind, value, state, source, rank, verified_at, observed_at, version, digest) "+
+			"VALUES ($1, 'B' || $1, 'm', 'mobile', '+8613800000000', 'active', '', 0, 0, 0, 1, 1)", bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.migrate(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	points, err := db.PointsOf(t.Context(), []duly.PointKind{duly.PointMobile}, "8613800000000", 10)
+	if err != nil || len(points) != 3 {
+		t.Errorf("got %d points, %v, want 3", len(points), err)
+	}
+}
+
 func TestSteps(t *testing.T) {
 	t.Parallel()
 	if _, err := steps(migration.Files); err != nil {
@@ -159,7 +191,7 @@ func TestMigrateFillsGaps(t *testing.T) {
 // The rule of the tables: the key of everything about a person begins with bucket.
 func TestKeysBeginWithBucket(t *testing.T) {
 	t.Parallel()
-	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true, "node": true, "bucket_lease": true, "stream_mark": true, "keep_mark": true, "audit_root": true, "kept_command": true, "document": true, "restoration": true, "carrier_pin": true, "carrier_report": true}
+	whole := map[string]bool{"schema_version": true, "bucket": true, "feed": true, "import_run": true, "orphan_receipt": true, "node": true, "bucket_lease": true, "stream_mark": true, "keep_mark": true, "audit_root": true, "kept_command": true, "document": true, "restoration": true, "carrier_pin": true, "carrier_report": true, "unmatched": true, "account": true, "session": true}
 	all, err := steps(migration.Files)
 	if err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (g *gatherer) all(since Since) error {
 		g.people = append(g.people, duly.Person{Borrower: b})
 		return nil
 	}, borrowerQuery)
-	gather(g, g.crowd, scanPoint, (*duly.ContactPoint).Owner, func(p *duly.Person, x []duly.ContactPoint) { p.Points = x }, pointQuery)
+	gather(g, g.crowd, scanUsedPoint, (*duly.ContactPoint).Owner, func(p *duly.Person, x []duly.ContactPoint) { p.Points = x }, pointQuery)
 	gather(g, g.crowd, scanLoan, (*duly.Loan).Owner, func(p *duly.Person, x []duly.Loan) { p.Loans = x }, loanQuery)
 	gather(g, g.crowd, scanInstallment, (*duly.Installment).Owner, func(p *duly.Person, x []duly.Installment) { p.Installments = x }, installmentQuery, settled)
 	gather(g, has.of(g.crowd, debitRows), scanDebit, (*duly.Debit).Owner, func(p *duly.Person, x []duly.Debit) { p.Debits = x }, debitQuery, from)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -9,7 +10,7 @@ import (
 )
 
 var replyPut = putBatch("reply", []string{"borrower_id", "id"},
-	[]string{"contact_id", "loan_id", "point_id", "channel", "language", "text", "at"}, nil, "")
+	[]string{"contact_id", "loan_id", "point_id", "channel", "language", "text", "at", "said"}, nil, "")
 
 var replyTable = factTable{
 	kind:  duly.FactReply,
@@ -20,20 +21,31 @@ var replyTable = factTable{
 	args: func(a []any, f duly.Fact) []any {
 		r := f.(*duly.Reply)
 		return append(a, string(r.BorrowerID), string(r.ID), string(r.ContactID), string(r.LoanID), string(r.PointID), string(r.Channel), r.Language,
-			r.Text, micros(r.At))
+			r.Text, micros(r.At), saidText(&r.Said))
 	},
-	loan: func(f duly.Fact) duly.LoanID { return f.(*duly.Reply).LoanID },
-	own:  []string{"meaning"},
+	loan:  func(f duly.Fact) duly.LoanID { return f.(*duly.Reply).LoanID },
+	later: 1, // said
+	own:   []string{"meaning"},
+}
+
+// saidText is how what was said besides the words is kept: as JSON, or "" for nothing.
+func saidText(s *duly.Said) string {
+	if *s == (duly.Said{}) {
+		return ""
+	}
+	return jsonOf(s)
 }
 
 func scanReply(r *row) duly.Reply {
 	return duly.Reply{
 		BorrowerID: duly.BorrowerID(r.text()), ID: duly.ReplyID(r.text()), ContactID: duly.ContactID(r.text()), LoanID: duly.LoanID(r.text()),
-		PointID: duly.PointID(r.text()), Channel: duly.Channel(r.text()), Language: r.text(), Text: r.text(), At: r.time(), Version: r.int64(),
+		PointID: duly.PointID(r.text()), Channel: duly.Channel(r.text()), Language: r.text(), Text: r.text(), At: r.time(), Said: readSaid(r), Version: r.int64(),
 	}
 }
 
-const replyQuery = "SELECT borrower_id, id, contact_id, loan_id, point_id, channel, language, text, at, version, meaning FROM reply WHERE "
+func readSaid(r *row) (s duly.Said) { r.json(&s); return s }
+
+const replyQuery = "SELECT borrower_id, id, contact_id, loan_id, point_id, channel, language, text, at, said, version, meaning FROM reply WHERE "
 
 // BorrowerReplies returns what a borrower wrote from one instant to before another, the oldest first.
 func (tx *Tx) BorrowerReplies(id duly.BorrowerID, from, to time.Time) ([]duly.Reply, error) {
@@ -51,6 +63,16 @@ func (tx *Tx) BorrowerReplies(id duly.BorrowerID, from, to time.Time) ([]duly.Re
 		err = bad
 	}
 	return out, err
+}
+
+// HasReply reports whether a reply of a borrower is known.
+func (db *DB) HasReply(ctx context.Context, b duly.BorrowerID, id duly.ReplyID) (yes bool, err error) {
+	err = db.View(ctx, func(tx *Tx) error {
+		yes = false
+		return tx.query(func(*row) error { yes = true; return nil }, "SELECT id FROM reply WHERE bucket = $1 AND borrower_id = $2 AND id = $3",
+			int64(b.Bucket()), string(b), string(id))
+	})
+	return yes, err
 }
 
 // SetMeaning records what a reply was taken to mean. The reply's bucket must be held.

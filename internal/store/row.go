@@ -122,9 +122,14 @@ func jsonText[T any](list []T) string {
 	if len(list) == 0 {
 		return ""
 	}
-	b, err := json.Marshal(list)
+	return jsonOf(list)
+}
+
+// jsonOf writes a plain struct, or a list of them, as JSON.
+func jsonOf(v any) string {
+	b, err := json.Marshal(v)
 	if err != nil {
-		panic("store.jsonText: " + err.Error()) // plain structs of texts and times always marshal
+		panic("store.jsonOf: " + err.Error()) // plain structs of texts and times always marshal
 	}
 	return string(b)
 }

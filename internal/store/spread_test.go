@@ -35,6 +35,8 @@ var cold = []struct{ begins, reason string }{
 	{"SELECT b.bucket FROM bucket b WHERE ", "asks which buckets need something, once a step: 1,024 looks into an index, whatever the book's size"},
 	{"SELECT bucket, audit_seq, audit_hash FROM bucket WHERE audit_seq > 0 ", "the heads of all records, once a day, from 1,024 rows that hold no person"},
 	{"SELECT CAST(SUM(people) AS BIGINT) FROM bucket", "how many people there are, once a plan, from 1,024 rows that hold no person"},
+	{"SELECT borrower_id, id, kind, value, state, source, rank, verified_at, observed_at, version FROM contact_point WHERE address = ",
+		"a reply that names only the address it came from: a look into the index contact_point_address of each partition"},
 	{"SELECT id, borrower_id FROM loan WHERE id ", "a payment that names its loan and not its borrower: a look into the index loan_id of each partition, up to 1,000 loans at a time"},
 	{"SELECT contact_id, no, borrower_id, carrier, state, provider_id, class, detail, segments, body, known, claimed_at, lease_until, ended_at, begun_at, fenced_at, salt, cost, currency FROM attempt WHERE provider_id = $1 ",
 		"a receipt that names the carrier's reference only; those of carriers that give back our own name their bucket"},

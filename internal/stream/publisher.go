@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -210,6 +211,12 @@ func (p *Publisher) Accept(ctx context.Context, now time.Time, receipts []duly.R
 		r.Orphans += outcomes[i].Receive.Orphans
 	}
 	return err
+}
+
+// Hear is [engine.Engine.Hear] through the log: people are looked for in every cell.
+func (p *Publisher) Hear(ctx context.Context, now time.Time, carrier string, heard channel.Heard, r *engine.ReceiveReport) error {
+	cells, away := p.cells()
+	return engine.HearFor(ctx, now, carrier, heard, cells, away, p, r)
 }
 
 // trace returns the parts that a receipt without an attempt is told to.

@@ -13,6 +13,7 @@ import (
 
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/app"
+	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
@@ -290,5 +291,60 @@ func TestNobodyWorks(t *testing.T) {
 	applied, err := pub.Apply(t.Context(), now, "test", []duly.Fact{fact})
 	if err != nil || applied.Results[0] != store.Same {
 		t.Errorf("told again: got %v, %v; want it known", applied.Results, err)
+	}
+}
+
+// What a carrier tells of goes to whoever has the address, in whichever cell; what nobody is known for is kept in every cell.
+func TestHearThroughCells(t *testing.T) {
+	t.Parallel()
+	apps := cells(t, nil, engine.Share{From: 0, To: duly.Buckets / 2}, engine.Share{From: duly.Buckets / 2, To: duly.Buckets})
+	_, p := open(t, apps)
+	now := time.Date(2026, 3, 2, 4, 0, 0, 0, time.UTC)
+	var low, high duly.BorrowerID
+	for i := 0; low == "" || high == ""; i++ {
+		id := duly.BorrowerID(fmt.Sprint("B", i))
+		if id.Bucket() < duly.Buckets/2 {
+			low = id
+		} else {
+			high = id
+		}
+	}
+	for i, id := range []duly.BorrowerID{low, high} {
+		_, err := p.Apply(t.Context(), now, "test", []duly.Fact{
+			&duly.Borrower{ID: id, Language: "zh-CN", Country: "CN", Version: 1},
+			&duly.ContactPoint{BorrowerID: id, ID: "own", Kind: duly.PointMobile, Value: fmt.Sprint("+861000000000", i), State: duly.PointActive, Version: 1},
+			&duly.ContactPoint{BorrowerID: id, ID: "both", Kind: duly.PointMobile, Value: "+8610000000009", State: duly.PointActive, Version: 1},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard := func(key, from string) engine.ReceiveReport {
+		t.Helper()
+		var r engine.ReceiveReport
+		h := channel.Heard{Replies: []channel.Reply{{Key: key, Channel: duly.ChannelSMS, From: from, Text: "TD", At: now}}}
+		h.Points = []channel.PointNews{{Key: key, Kind: duly.PointMobile, Value: from, State: duly.PointRecycled, At: now}}
+		if err := p.Hear(t.Context(), now, "gate", h, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := heard("k1", "8610000000001"); r.Replies != 1 || r.Points != 1 {
+		t.Errorf("of the second cell: got %+v", r)
+	}
+	if r := heard("k2", "8610000000009"); r.Replies != 2 || r.Points != 2 {
+		t.Errorf("of both cells: got %+v, want it of both", r)
+	}
+	if r := heard("k2", "8610000000009"); r.Replies != 0 || r.Points != 0 {
+		t.Errorf("again: got %+v", r)
+	}
+	if r := heard("k3", "8610000000008"); r.Unmatched != 1 {
+		t.Errorf("of nobody: got %+v", r)
+	}
+	for i, a := range apps {
+		list, err := a.DB.Unmatched(t.Context(), 10)
+		if err != nil || len(list) != 1 {
+			t.Errorf("cell %d: got %d kept, %v, want 1", i, len(list), err)
+		}
 	}
 }

@@ -32,6 +32,8 @@ func Run(t *testing.T, open func(t testing.TB) *store.DB) {
 		{"facts in any order end the same", testAnyOrder},
 		{"put leaves what is paid alone", testPaidStays},
 		{"what was learned of a contact point stays", testPointState},
+		{"an address is found whoever has it", testAddresses},
+		{"what nobody is known for is kept once, and not for ever", testUnmatched},
 		{"persons hold what counts", testPersonsFilter},
 		{"due finds open instalments only", testDue},
 		{"settled dates", testSettledAt},

@@ -12,7 +12,6 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -53,12 +52,12 @@ type Deps struct {
 	MoveParts func(ctx context.Context, from, to int, cell string) error
 }
 
-// Facts takes facts and receipts to the store that their person is in. Its methods are those of an engine, and return when that
-// store has them.
+// Facts takes facts, and what carriers tell, to the store that their person is in. Its methods are those of an engine, and return
+// when that store has them.
 type Facts interface {
 	Apply(ctx context.Context, now time.Time, actor string, facts []duly.Fact) (engine.Applied, error)
 	FeedThrough(ctx context.Context, now time.Time, feed string, through time.Time) error
-	Accept(ctx context.Context, now time.Time, receipts []duly.Receipt, r *engine.ReceiveReport) error
+	Hear(ctx context.Context, now time.Time, carrier string, heard channel.Heard, r *engine.ReceiveReport) error
 }
 
 // Handler is the API.
@@ -107,6 +106,8 @@ func New(d Deps) *Handler {
 	h.handle("GET /v1/inbox/{borrower}", h.getInbox)
 	h.handle("POST /v1/inbox/{borrower}/{message}/read", h.postInboxMark(store.InboxRead))
 	h.handle("POST /v1/inbox/{borrower}/{message}/dismissed", h.postInboxMark(store.InboxDismissed))
+	h.handle("GET /v1/replies/unmatched", h.getUnmatched)
+	h.handle("GET /v1/points", h.getPoints)
 	h.handle("GET /v1/cases", h.getCases)
 	h.handle("POST /v1/cases", h.postCases)
 	h.handle("POST /v1/cases/{id}/done", h.postCaseDone)
@@ -167,6 +168,16 @@ func (h *Handler) Stepped(r engine.Report, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = lastStep{at: h.Now(), err: err}
+}
+
+// Hear takes what a carrier told over a connection of its own. When it returns nil all of it is kept.
+func (h *Handler) Hear(ctx context.Context, carrier string, heard channel.Heard) error {
+	var rep engine.ReceiveReport
+	err := h.Facts.Hear(ctx, h.Now().UTC(), carrier, heard, &rep)
+	if err == nil {
+		h.poke()
+	}
+	return err
 }
 
 // Wake is ready when facts came in that the engine should look at before its next tick.
@@ -359,7 +370,8 @@ func (h *Handler) nodeHealth(ctx context.Context, answers bool) *nodeHealth {
 // postReceipts takes a carrier's callback: verified, written down, answered.
 func (h *Handler) postReceipts(w http.ResponseWriter, r *http.Request) {
 	err := func() error {
-		in := h.Inbound[r.PathValue("carrier")]
+		name := r.PathValue("carrier")
+		in := h.Inbound[name]
 		if in == nil {
 			return duly.Errorf(duly.NotFound, "no carrier of this name takes callbacks")
 		}
@@ -372,8 +384,8 @@ func (h *Handler) postReceipts(w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		var rep engine.ReceiveReport
-		if err := h.Facts.Accept(r.Context(), h.Now().UTC(), heard.Receipts, &rep); err != nil {
-			return fmt.Errorf("keep receipts: %w", err)
+		if err := h.Facts.Hear(r.Context(), h.Now().UTC(), name, heard, &rep); err != nil {
+			return err
 		}
 		h.poke()
 		if a := heard.Answer; a != nil {
@@ -382,7 +394,7 @@ func (h *Handler) postReceipts(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(a.Body)
 			return nil
 		}
-		writeJSON(w, http.StatusOK, map[string]int{"kept": rep.Receipts, "orphans": rep.Orphans})
+		writeJSON(w, http.StatusOK, map[string]int{"kept": rep.Receipts + rep.Replies + rep.Points, "orphans": rep.Orphans + rep.Unmatched})
 		return nil
 	}()
 	if err != nil {

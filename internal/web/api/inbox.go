@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store"
 )
@@ -84,12 +85,15 @@ func (h *Handler) postInboxMark(mark store.InboxMark) func(http.ResponseWriter, 
 
 // received writes receipts down, and then the mark: a receipt that comes twice is kept once.
 func (h *Handler) received(r *http.Request, borrower duly.BorrowerID, receipts []duly.Receipt, mark store.InboxMark) error {
+	if len(receipts) == 0 {
+		return nil
+	}
 	now, ids := h.Now().UTC(), make([]duly.AttemptID, len(receipts))
 	for i := range receipts {
 		ids[i] = receipts[i].AttemptID
 	}
 	var rep engine.ReceiveReport
-	if err := h.Facts.Accept(r.Context(), now, receipts, &rep); err != nil {
+	if err := h.Facts.Hear(r.Context(), now, receipts[0].Provider, channel.Heard{Receipts: receipts}, &rep); err != nil {
 		return fmt.Errorf("keep receipts: %w", err)
 	}
 	if err := h.DB.MarkInbox(r.Context(), now, borrower, ids, mark); err != nil {

@@ -63,6 +63,20 @@ func (h *Handler) postReplies(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// getUnmatched lists what carriers told of people whom nobody knows. The words are not in it.
+func (h *Handler) getUnmatched(w http.ResponseWriter, r *http.Request) error {
+	limit, err := limitOf(r)
+	if err != nil {
+		return err
+	}
+	out, err := h.Engine.Strays(r.Context(), false, limit)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string][]engine.Stray{"unmatched": list(out)})
+	return nil
+}
+
 // oneOrMore reads a body that is one object or a list of them.
 func oneOrMore(r *http.Request) ([]json.RawMessage, error) {
 	var raw json.RawMessage

@@ -4,9 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/store"
 	"github.com/dulyhq/duly/internal/store/storetest"
 )
@@ -54,5 +57,40 @@ func TestReplies(t *testing.T) {
 			}
 		}
 		w.post("/v1/replies", `{"borrower_id": "NOBODY", "id": "R4", "channel": "sms", "text": "x", "at": "2026-03-09T09:00:00Z"}`, http.StatusConflict)
+	})
+}
+
+// teller is a carrier that calls back with whatever it is given.
+type teller struct{ heard channel.Heard }
+
+func (k teller) Hear(*http.Request, []byte) (channel.Heard, error) { return k.heard, nil }
+
+// A callback may tell of replies and of addresses; it is answered as the carrier asks once all of it is kept.
+func TestCallbackTellsOfReplies(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db, "secret")
+		token := []string{"Authorization", "Bearer secret"}
+		if code, body := w.call("POST", "/v1/events", book, token...); code != http.StatusOK {
+			t.Fatalf("got %d %s", code, body)
+		}
+		at := w.clock().Add(-time.Minute)
+		reply := channel.Reply{Key: "1", Channel: duly.ChannelSMS, From: personPhone, Text: "TD", At: at}
+		unknown := channel.Reply{Key: "2", Channel: duly.ChannelSMS, From: "+8613899999999", Text: "TD", At: at}
+		w.h.Inbound["sms"] = teller{channel.Heard{Replies: []channel.Reply{reply, unknown}}}
+		for _, want := range []string{`{"kept":1,"orphans":1}`, `{"kept":0,"orphans":1}`} {
+			if code, got := w.call("POST", "/v1/receipts/sms", "{}"); code != http.StatusOK || !strings.Contains(got, want) {
+				t.Errorf("got %d %s, want %s", code, got, want)
+			}
+		}
+		w.h.Inbound["sms"] = teller{channel.Heard{Replies: []channel.Reply{reply}, Answer: &channel.Answer{Status: 202, Type: "text/xml", Body: []byte("<ok/>")}}}
+		code, got, head := w.callFull("POST", "/v1/receipts/sms", "{}")
+		if code != 202 || got != "<ok/>" || head.Get("Content-Type") != "text/xml" {
+			t.Errorf("got %d %q %v, want the carrier's own answer", code, got, head)
+		}
+		code, got = w.call("GET", "/v1/replies/unmatched", "", token...)
+		if code != http.StatusOK || !strings.Contains(got, `"from":"…9999"`) || strings.Contains(got, "99999999") || strings.Contains(got, "TD") {
+			t.Errorf("got %d %s, want one masked", code, got)
+		}
 	})
 }

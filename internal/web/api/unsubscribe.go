@@ -97,9 +97,9 @@ func (h *Handler) refuse(r *http.Request, now time.Time, carrier string, id duly
 	a, err := h.DB.FindAttempt(r.Context(), id)
 	if b, ok := id.Bucket(); ok && err != nil && duly.CodeOf(err) == duly.NotFound && !h.Engine.Holding().Has(b) {
 		var rep engine.ReceiveReport
-		return h.Facts.Accept(r.Context(), now, []duly.Receipt{{
+		return h.Facts.Hear(r.Context(), now, carrier, channel.Heard{Receipts: []duly.Receipt{{
 			Provider: carrier, Key: "link:" + string(id), AttemptID: id, Status: duly.ReceiptOptedOut, Detail: "link", At: now,
-		}}, &rep)
+		}}}, &rep)
 	}
 	if err != nil {
 		return err
