@@ -20,6 +20,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	"github.com/dulyhq/duly/internal/civil"
 )
 
 // Sender hands messages to one carrier. It is safe for concurrent use.
@@ -57,6 +58,20 @@ type Listener interface {
 	Listen(ctx context.Context, take func(context.Context, Heard) error) error
 }
 
+// Caller is a Sender that can connect two people: an agent and whoever has a number.
+type Caller interface {
+	// Connect calls the agent, then the number, and joins the two; it returns once both have hung up. The error, if any, is an *Error,
+	// and what it is proof of is the call to the number: an agent who does not answer is Temporary.
+	Connect(ctx context.Context, c Connection) error
+}
+
+// Connection is a call between two people that is to be made.
+type Connection struct {
+	AttemptID duly.AttemptID // the reference that goes out with it; "" is none
+	Agent     string         // the agent's address at the carrier: sip:anna@pbx.lender.example, or an extension
+	Number    string         // personal
+}
+
 // Heard is what a carrier told of its own accord.
 type Heard struct {
 	Receipts []duly.Receipt // what became of attempts
@@ -72,7 +87,9 @@ type Reply struct {
 	Channel   duly.Channel
 	AttemptID duly.AttemptID // what it answers; "" is not known
 	From      string         // the address it came from, personal; "" is not known
-	Text      string         // personal
+	Text      string         // personal; "" where nothing was written
+	Intent    string         // what was said without words, such as by a key: an intent of package reply (docs/replies.md); "" for none
+	PromiseOn civil.Date     // the day promised, where Intent is promise and a day was said
 	At        time.Time
 }
 
@@ -116,7 +133,10 @@ type Message struct {
 	Items      []duly.Item       // what it is about
 	Tone       duly.Tone         // how firm the words are
 	Template   string            // the name of the template that the words were made from
-	Variables  map[string]string // what the template speaks of, by the names that `duly strategy variables` lists; only where Caps.Variables says so
+	Variables  map[string]string // what the template speaks of, by the names that `duly strategy variables` lists; only where Caps.Variables says so: for a call, all that is known
+	// Still reports whether the message may still be told: the items are owed as they were, and nothing has come in that stands in
+	// the way. What takes minutes to bring asks it again before it names the debt. Nil: nobody can say, and it may.
+	Still func(ctx context.Context) bool
 }
 
 // Accepted is a carrier's word that it took a message.
