@@ -13,6 +13,7 @@ import (
 	duly "github.com/dulyhq/duly"
 	"github.com/dulyhq/duly/internal/channel"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
+	"github.com/dulyhq/duly/internal/channel/sip"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/webhook"
 )
@@ -23,6 +24,7 @@ func kinds() map[string]kind {
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
+		"sip":     kindOf(adapter(sip.New)),
 		"smtp":    kindOf(adapter(smtp.New)),
 		"webhook": kindOf(adapter(webhook.New)),
 	}

@@ -71,12 +71,21 @@ func (d *Dialogue) Begin(v Values) (*Call, error) {
 	return c, nil
 }
 
-// Words returns the filled words of every state: what may have to be said.
-func (c *Call) Words() []string {
-	out := make([]string, 0, len(c.d.states))
+// Line is the words of a state, filled.
+type Line struct {
+	State    string
+	Words    string
+	Personal bool // they hold more than who the lender is and how to reach it
+}
+
+// Lines returns all that may have to be said.
+func (c *Call) Lines() []Line {
+	out := make([]Line, 0, len(c.d.states))
 	for i := range c.d.states {
-		if w := c.words[c.d.states[i].ID]; w != "" {
-			out = append(out, w)
+		s := &c.d.states[i]
+		personal := slices.ContainsFunc(placeholders(s.Words), func(v string) bool { return v != "lender" && v != "service_phone" && v != "pay_hint" })
+		if w := c.words[s.ID]; w != "" {
+			out = append(out, Line{s.ID, w, personal})
 		}
 	}
 	return out
