@@ -3,6 +3,7 @@ package sip_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math"
 	"net"
@@ -519,4 +520,13 @@ func TestRefusedBefore(t *testing.T) {
 	if _, err := w.s.Send(ctx, message(3)); err == nil || err.(*channel.Error).Class != channel.Temporary {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestMain lets calls run beside one another: they wait, most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
