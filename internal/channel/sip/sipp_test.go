@@ -28,7 +28,10 @@ import (
 const pcaps = "/usr/share/sip-tester"
 
 // sipp runs SIPp, a SIP peer of others' making, with a scenario, and returns the port it listens on.
-func sipp(t *testing.T, steps string) int {
+func sipp(t testing.TB, steps string) int { return sippWith(t, steps) }
+
+// sippWith is sipp with further options.
+func sippWith(t testing.TB, steps string, more ...string) int {
 	t.Helper()
 	program, err := exec.LookPath("sipp")
 	if err != nil {
@@ -41,7 +44,7 @@ func sipp(t *testing.T, steps string) int {
 	}
 	port, sound := freePort(t), freePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "-sf", file, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", fmt.Sprint(port), "-mp", fmt.Sprint(sound), "-nostdin")
+	cmd := exec.CommandContext(ctx, program, append([]string{"-sf", file, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", fmt.Sprint(port), "-mp", fmt.Sprint(sound), "-nostdin"}, more...)...)
 	cmd.Dir = dir
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -50,7 +53,7 @@ func sipp(t *testing.T, steps string) int {
 	return port
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	for {
 		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -203,7 +206,7 @@ func tone(hz float64, d time.Duration) []int16 {
 }
 
 // tones is a speech service that says the debt in a tone of its own.
-func tones(t *testing.T) string {
+func tones(t testing.TB) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q struct{ Input string }
@@ -228,7 +231,7 @@ type world struct {
 
 var nextPorts atomic.Int32
 
-func call(t *testing.T, trunk int, change func(*sip.Config)) *world {
+func call(t testing.TB, trunk int, change func(*sip.Config)) *world {
 	t.Helper()
 	from := 22000 + 20*int(nextPorts.Add(1))
 	c := sip.Config{
@@ -265,10 +268,10 @@ func message(n int) channel.Message {
 }
 
 // send sends until the sender listens, and returns the class, "" for taken.
-func (w *world) send(t *testing.T, m channel.Message) *channel.Error {
+func (w *world) send(t testing.TB, m channel.Message) *channel.Error {
 	t.Helper()
 	for {
-		_, err := w.s.Send(t.Context(), m)
+		_, err := w.s.Send(context.Background(), m)
 		if err == nil {
 			return nil
 		}
@@ -281,7 +284,7 @@ func (w *world) send(t *testing.T, m channel.Message) *channel.Error {
 }
 
 // told waits for what came of a call.
-func (w *world) told(t *testing.T) channel.Heard {
+func (w *world) told(t testing.TB) channel.Heard {
 	t.Helper()
 	select {
 	case h := <-w.heard:
