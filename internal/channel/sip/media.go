@@ -110,7 +110,6 @@ type media struct {
 	frame  func(pcm []int16) // each frame that is heard
 	rec    *voice.Recorder
 	heard  [][]int16
-	sent   int
 	got    int
 	loud   bool // the last frame that was heard was loud
 
@@ -328,7 +327,6 @@ func (m *media) tick(n int) {
 		binary.BigEndian.PutUint32(b[4:], m.stamp)
 		binary.BigEndian.PutUint32(b[8:], m.ssrc)
 		_, _ = m.conn.WriteToUDPAddrPort(b[:12+len(payload)], m.to) // a lost frame is a lost frame
-		m.sent++
 		m.keep(payload)
 	}
 }
@@ -508,11 +506,4 @@ func (m *media) press(k byte) {
 	case m.keys <- k:
 	default:
 	}
-}
-
-// counts returns how many frames were sent and received.
-func (m *media) counts() (sent, got int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.sent, m.got
 }
