@@ -58,18 +58,10 @@ type Listener interface {
 	Listen(ctx context.Context, take func(context.Context, Heard) error) error
 }
 
-// Caller is a Sender that can connect two people: an agent and whoever has a number.
+// Caller is a Sender that can connect two telephones: first an agent's, then the number of the person called. It returns once both
+// speak, or with an *Error; whoever calls it has asked the gate and kept the slot.
 type Caller interface {
-	// Connect calls the agent, then the number, and joins the two; it returns once both have hung up. The error, if any, is an *Error,
-	// and what it is proof of is the call to the number: an agent who does not answer is Temporary.
-	Connect(ctx context.Context, c Connection) error
-}
-
-// Connection is a call between two people that is to be made.
-type Connection struct {
-	AttemptID duly.AttemptID // the reference that goes out with it; "" is none
-	Agent     string         // the agent's address at the carrier: sip:anna@pbx.lender.example, or an extension
-	Number    string         // personal
+	Connect(ctx context.Context, agent, number string) error
 }
 
 // Heard is what a carrier told of its own accord.

@@ -26,45 +26,63 @@ func (s *Sender) callAgent(ctx context.Context, l *line, agent string) (*leg, er
 	return g, nil
 }
 
-// Connect calls the agent, then the number, and joins the two until one hangs up. An agent who does not answer is temporary: the number was
+// Connect calls the agent, then the number, and joins the two; it returns once both speak, and they do until one hangs up. An agent who does not answer is temporary: the number was
 // not called. What the number's answer means is as for Send; ringing out is unknown, for the phone rang.
-func (s *Sender) Connect(ctx context.Context, c channel.Connection) error {
+func (s *Sender) Connect(ctx context.Context, agent, number string) error {
 	if s.clock == nil {
 		return fail(channel.Config, "time_stands_still", 0)
 	}
-	number, ok := s.c.dialled(c.Number)
+	dialled, ok := s.c.dialled(number)
 	if !ok {
 		return fail(channel.BadAddress, "no_number", 0)
 	}
-	if c.Agent == "" || strings.ContainsAny(c.Agent, " \r\n<>\"") {
+	if agent == "" || strings.ContainsAny(agent, " \r\n<>\"") {
 		return fail(channel.Config, "no_agent", 0)
 	}
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	defer func() { <-s.slots }()
+	return s.joining(ctx, agent, "sip:"+dialled+"@"+s.c.Domain)
+}
+
+// joining is Connect with a slot, which it gives back when the two have hung up.
+func (s *Sender) joining(ctx context.Context, agent, uri string) error {
+	free := func() { <-s.slots }
 	l, cerr := s.ready(ctx)
 	if cerr != nil {
+		free()
 		return cerr
 	}
 	if !l.alive(ctx) {
+		free()
 		s.lose(l)
 		return fail(channel.Temporary, "trunk_silent", lineRest)
 	}
 	s.mu.Lock()
 	if s.stopping {
 		s.mu.Unlock()
+		free()
 		return fail(channel.Temporary, "stopping", lineRest)
 	}
 	s.calls.Add(1)
 	s.mu.Unlock()
-	defer s.calls.Done()
-	return s.connect(ctx, l, c, "sip:"+number+"@"+s.c.Domain)
+	joined := make(chan error, 1)
+	go func() {
+		defer s.calls.Done()
+		defer free()
+		if err := s.connect(ctx, l, agent, uri, func() { joined <- nil }); err != nil {
+			joined <- err
+		}
+	}()
+	return <-joined
 }
 
-func (s *Sender) connect(ctx context.Context, l *line, c channel.Connection, uri string) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+// connect makes both calls and joins them; joined is called once both speak, from when on whoever asked may go.
+func (s *Sender) connect(asked context.Context, l *line, address, uri string, joined func()) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	stop := context.AfterFunc(asked, func() { cancel(errCancelled) })
+	defer stop()
 	over := make(chan struct{})
 	defer close(over)
 	go func() {
@@ -75,7 +93,7 @@ func (s *Sender) connect(ctx context.Context, l *line, c channel.Connection, uri
 		}
 	}()
 	ring := time.AfterFunc(s.c.AgentRing, func() { cancel(errNoAnswer) })
-	agent, err := s.callAgent(ctx, l, c.Agent)
+	agent, err := s.callAgent(ctx, l, address)
 	ring.Stop()
 	if err != nil {
 		return fail(channel.Temporary, "agent_away", 0)
@@ -95,7 +113,7 @@ func (s *Sender) connect(ctx context.Context, l *line, c channel.Connection, uri
 		}
 	}()
 	ring = time.AfterFunc(s.c.Setup+s.c.Ring, func() { cancel(errNoAnswer) })
-	g, f := l.invite(ctx, l.newCallID(c.AttemptID), uri, md, func() {})
+	g, f := l.invite(ctx, l.newCallID(""), uri, md, func() {})
 	ring.Stop()
 	if f != nil {
 		if f.rang {
@@ -104,7 +122,9 @@ func (s *Sender) connect(ctx context.Context, l *line, c channel.Connection, uri
 		return f.refusal()
 	}
 	defer g.hangUp()
+	stop()
 	agent.media.join(md)
+	joined()
 	limit := time.NewTimer(agentTalkMax)
 	defer limit.Stop()
 	select {
