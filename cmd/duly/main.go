@@ -77,7 +77,7 @@ func (c *command) root() *cobra.Command {
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.setNow() }
 	root.AddCommand(c.importCommand(), c.payCommand(), c.holdCommand(), c.releaseCommand(), c.optOutCommand(), c.preferCommand(), c.noticeCommand(), c.feedCommand(), c.reserveCommand(), c.reservationCommand(),
-		c.planCommand(), c.stepCommand(), c.serveCommand(), c.whyCommand(), c.doubtCommand(), c.auditCommand(), c.fenceCommand(), c.strategyCommand(),
+		c.planCommand(), c.stepCommand(), c.serveCommand(), c.whyCommand(), c.doubtCommand(), c.auditCommand(), c.fenceCommand(), c.strategyCommand(), c.dialogueCommand(),
 		c.rulesCommand(), c.gateCommand(), c.templateCommand(), c.mappingCommand(), c.caseCommand(), c.deadlinesCommand(), c.migrateCommand(), c.demoCommand(), c.simCommand(), c.replayCommand(), c.statusCommand(), c.replyCommand(), c.pointsCommand(),
 		c.nodesCommand(), c.carriersCommand(), c.reconcileCommand(), c.cellsCommand(), c.retentionCommand(), c.backupCommand(), c.restoreCommand(), c.resumeCommand(), c.accountCommand(),
 		c.mailCommand(), c.letterCommand())

@@ -23,6 +23,7 @@ import (
 	"github.com/dulyhq/duly/internal/channel/letter"
 	"github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/channel/sandbox"
+	"github.com/dulyhq/duly/internal/channel/sip"
 	"github.com/dulyhq/duly/internal/channel/smpp"
 	"github.com/dulyhq/duly/internal/channel/smtp"
 	"github.com/dulyhq/duly/internal/channel/tencent"
@@ -53,6 +54,7 @@ func kinds() map[string]kind {
 		"sandbox": kindOf(func(name string, c sandbox.Behaviour, h host) (channel.Sender, error) {
 			return sandbox.New(name, c, outbox{h.app.DB, name})
 		}),
+		"sip":          kindOf(adapter(sip.New)),
 		"smpp":         kindOf(adapter(smpp.New)),
 		"smtp":         kindOf(adapter(smtp.New)),
 		"tencent":      kindOf(adapter(tencent.New)),

@@ -135,7 +135,10 @@ type Message struct {
 	Items      []duly.Item       // what it is about
 	Tone       duly.Tone         // how firm the words are
 	Template   string            // the name of the template that the words were made from
-	Variables  map[string]string // what the template speaks of, by the names that `duly strategy variables` lists; only where Caps.Variables says so
+	Variables  map[string]string // what the template speaks of, by the names that `duly strategy variables` lists; only where Caps.Variables says so: for a call, all that is known
+	// Still reports whether the message may still be told: the items are owed as they were, and nothing has come in that stands in
+	// the way. What takes minutes to bring asks it again before it names the debt. Nil: nobody can say, and it may.
+	Still func(ctx context.Context) bool
 }
 
 // Accepted is a carrier's word that it took a message.

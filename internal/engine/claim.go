@@ -471,6 +471,9 @@ func (e *Engine) words(c *duly.Contact, p *duly.Person, named bool, now time.Tim
 	if err != nil || !named {
 		return w, nil, err
 	}
+	if c.Channel.Call() { // a dialogue has words of its own
+		return w, message.Known(w.Language, v), nil
+	}
 	variables, err := e.messages.Variables(c.Template, p.Borrower.Language, c.Channel, v)
 	return w, variables, err
 }

@@ -369,6 +369,7 @@ func (e *Engine) send(ctx context.Context, j job, now time.Time) answer {
 		AttemptID: j.attempt.ID, BorrowerID: j.contact.BorrowerID, Channel: j.contact.Channel, To: j.to, Subject: j.subject,
 		Text: j.attempt.Text, Language: j.language, Segments: j.attempt.Segments, ExpiresAt: j.contact.ExpiresAt, Now: now,
 		Items: j.contact.Items, Tone: j.contact.Tone, Template: j.contact.Template, Variables: j.variables,
+		Still: func(ctx context.Context) bool { return e.stillOwed(ctx, &j) },
 	})
 	fault.At(fault.PostAfter)
 	if err == nil {
@@ -416,10 +417,20 @@ func (e *Engine) current(ctx context.Context, j *job, now time.Time) (time.Time,
 // stillClaimed reads the contact and its person once more: it must be claimed still, every item of it owed as it was, and
 // nothing changed that may stand in its way.
 func (e *Engine) stillClaimed(ctx context.Context, j *job) bool {
+	return e.still(ctx, j, func(s duly.ContactState) bool { return s == duly.Claimed })
+}
+
+// stillOwed is stillClaimed for what has been handed over: the carrier asks before it names the debt. Where the store cannot say, it
+// is not named.
+func (e *Engine) stillOwed(ctx context.Context, j *job) bool {
+	return e.still(ctx, j, func(s duly.ContactState) bool { return s.CountsAsSent() })
+}
+
+func (e *Engine) still(ctx context.Context, j *job, on func(duly.ContactState) bool) bool {
 	owed := false
 	err := e.db.View(ctx, func(tx *store.Tx) error {
 		c, err := tx.FindContact(j.contact.ID)
-		if err != nil || c.State != duly.Claimed {
+		if err != nil || !on(c.State) {
 			return err
 		}
 		since := j.attempt.ClaimedAt.AddDate(0, 0, -historyDays)

@@ -2,6 +2,7 @@ package message
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/dulyhq/duly"
 )
@@ -89,4 +90,17 @@ func formOf(ch duly.Channel) (form, bool) {
 		return formLetter, true
 	}
 	return 0, false
+}
+
+// Secrets returns what words with placeholders give away of a debt, for those who may be overheard: variables, as {{name}}, and words.
+func Secrets(words string) []string {
+	var out []string
+	for i := range variables {
+		name := "{{" + variables[i].Name + "}}"
+		if variables[i].shows > exposeNothing && strings.Contains(words, name) {
+			out = append(out, name)
+		}
+		words = strings.ReplaceAll(words, name, " ")
+	}
+	return append(out, loanWords.FindAllString(words, -1)...)
 }

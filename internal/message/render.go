@@ -92,6 +92,20 @@ func (s *Set) Variables(name, language string, ch duly.Channel, v *Values) (map[
 	return out, nil
 }
 
+// Known returns all that has a value, by name, as it would be written in a language: for carriers whose own words are many, such as
+// the voice robot. What has none is left out.
+func Known(language string, v *Values) map[string]string {
+	t := &template{locale: nearest(language)}
+	fill, out := filler{t: t, form: formCall, l: t.locale, v: v}, map[string]string{}
+	for i := range variables {
+		fill.b = nil
+		if variables[i].write(&fill) == "" {
+			out[variables[i].Name] = string(fill.b)
+		}
+	}
+	return out
+}
+
 func (t *template) render(f form, v *Values) (Words, error) {
 	w := Words{Template: t.name, Language: t.locale.tag, Hash: t.hash}
 	fill := filler{t: t, form: f, l: t.locale, v: v, signed: f == formSMS && t.locale.signed}

@@ -23,10 +23,10 @@ const module = "github.com/dulyhq/duly"
 var floors = map[string]int{
 	"internal/civil": 0, "internal/money": 0, "internal/fault": 0,
 	"":                  1,
-	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2, "internal/reply": 2,
+	"internal/strategy": 2, "internal/rule": 2, "internal/gate": 2, "internal/plan": 2, "internal/message": 2, "internal/reply": 2, "internal/dialogue": 2,
 	"internal/arrange": 2, "internal/outcome": 2, "internal/audit": 2,
-	"rulepacks": 2, "strategies": 2, "templates": 2, "mappings": 2,
-	"internal/ingest": 3, "internal/channel": 3, "internal/store": 3,
+	"rulepacks": 2, "strategies": 2, "templates": 2, "mappings": 2, "dialogues": 2,
+	"internal/ingest": 3, "internal/channel": 3, "internal/voice": 3, "internal/store": 3,
 	"internal/engine": 4, "internal/web": 5, "internal/stream": 5, "internal/app": 6, "internal/sim": 6, "cmd": 7, "internal/tidy": 7, "bench": 7,
 }
 
@@ -34,7 +34,8 @@ var floors = map[string]int{
 var sideways = map[string][]string{
 	"internal/gate":     {"internal/rule", "internal/gate", "rulepacks"},
 	"internal/plan":     {"internal/rule", "internal/gate", "internal/strategy"},
-	"internal/channel":  {"internal/channel"},
+	"internal/dialogue": {"internal/message", "dialogues"}, // it speaks of what templates speak of
+	"internal/channel":  {"internal/channel", "internal/voice"},
 	"internal/store":    {"internal/store"},
 	"internal/web":      {"internal/web"},
 	"internal/app":      {"internal/sim"},
