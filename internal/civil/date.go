@@ -112,6 +112,9 @@ func (d Date) Before(e Date) bool { return d.n < e.n }
 // After reports whether d is after e.
 func (d Date) After(e Date) bool { return d.n > e.n }
 
+// Equal reports whether d and e are the same day, as == does.
+func (d Date) Equal(e Date) bool { return d == e }
+
 // Compare is -1, 0 or +1 as d is before, on or after e.
 func (d Date) Compare(e Date) int {
 	return cmp.Compare(d.n, e.n)
