@@ -45,7 +45,7 @@ func size(name string, otherwise int) int {
 func TestFlood(t *testing.T) {
 	n, tps := size("FLOOD", 2000), size("FLOOD_TPS", 800)
 	p := newPeer(t, map[string]any{
-		"quiet": true, "tps": tps, "slow": 5, "receiptMs": 100, "lose": 2, "early": 100, "twice": 20, "fail": 10, "dropEvery": max(n/5, 1), "dropFor": 300,
+		"quiet": true, "tps": tps, "slowAt": n / 2, "receiptMs": 100, "lose": 2, "early": 100, "twice": 20, "fail": 10, "dropEvery": max(n/5, 1), "dropFor": 300,
 	}, nil)
 	c := config(p.port)
 	c.Binds, c.Window, c.Answer, c.Timeout, c.ReconnectMax = 2, 50, 5*time.Second, time.Minute, time.Second

@@ -16,20 +16,24 @@ const (
 	beat      = 200 * time.Millisecond
 	beats     = int(time.Second / beat)
 	slower    = 0.9
-	faster    = 1.004 // per beat: two per cent a second
-	paceMin   = 1     // per second
-	burstPart = 10    // of a second's messages may go at once
+	faster    = 1.004     // per beat: two per cent a second
+	calm      = 5 * beats // without a refusal; after them the limit is far off, and the pace grows
+	fastest   = 1.02      // per beat: ten per cent a second
+	paceMin   = 1         // per second
+	burstPart = 10        // of a second's messages may go at once
 )
 
 // pace is how many submit_sm go per second. Without a rate in the configuration there is no limit until the carrier refuses for the
-// rate, and then what it took in the last second is where it starts.
+// rate, and then the most that it took in a second is where it starts: what it took last may be little, after an outage.
 type pace struct {
 	most    rate.Limit // of the configuration; rate.Inf for none
 	limiter *rate.Limiter
 
 	mu    sync.Mutex
 	cut   bool       // slowed within this beat
+	quiet int        // beats since
 	taken [beats]int // in the last beats
+	best  int        // the most of a second
 	at    int
 }
 
@@ -67,16 +71,20 @@ func (p *pace) throttled() {
 	if p.cut {
 		return
 	}
-	p.cut = true
-	seen := 0
-	for _, n := range p.taken {
-		seen += n
-	}
+	p.cut, p.quiet = true, 0
 	l := p.limiter.Limit()
-	if seen > 0 || l == rate.Inf {
-		l = min(l, rate.Limit(seen))
+	if l == rate.Inf {
+		l = rate.Limit(max(p.best, p.seen()))
 	}
 	p.set(max(l*slower, paceMin))
+}
+
+// seen is what was taken in the last second.
+func (p *pace) seen() (n int) {
+	for _, taken := range p.taken {
+		n += taken
+	}
+	return n
 }
 
 func (p *pace) set(l rate.Limit) {
@@ -89,9 +97,14 @@ func (p *pace) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l := p.limiter.Limit(); !p.cut && l < p.most {
-		p.set(min(l*faster, p.most))
+		by := rate.Limit(faster)
+		if p.quiet++; p.quiet > calm {
+			by = fastest
+		}
+		p.set(min(l*by, p.most))
 	}
 	p.cut = false
+	p.best = max(p.best, p.seen())
 	p.at = (p.at + 1) % beats
 	p.taken[p.at] = 0
 }

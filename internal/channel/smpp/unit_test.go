@@ -231,6 +231,13 @@ func TestPace(t *testing.T) {
 	if got := p.limiter.Limit(); got != 162 {
 		t.Errorf("after another beat: got %g, want 162", float64(got))
 	}
+	for range 2 * beats { // an outage, and one refusal more
+		p.tick()
+	}
+	p.throttled()
+	if got := p.limiter.Limit(); got < 140 {
+		t.Errorf("after an outage: got %g, want it to start from before", float64(got))
+	}
 	for range 1000 {
 		p.tick()
 	}

@@ -149,8 +149,8 @@ type elsewhere struct {
 	receipts []duly.Receipt
 }
 
-func (e *elsewhere) Accept(_ context.Context, _ time.Time, receipts []duly.Receipt, _ *engine.ReceiveReport) error {
-	e.receipts = append(e.receipts, receipts...)
+func (e *elsewhere) Hear(_ context.Context, _ time.Time, _ string, heard channel.Heard, _ *engine.ReceiveReport) error {
+	e.receipts = append(e.receipts, heard.Receipts...)
 	return nil
 }
 

@@ -3,10 +3,10 @@
 'use strict';
 const fs = require('fs'), path = require('path');
 const o = Object.assign({port: 0, mode: 'accept', status: 0, bindStatus: 0, tps: 0, answerMs: 0, receiptMs: -1, lose: 0, early: 0, twice: 0, fail: 0,
-	dropEvery: 0, dropFor: 0, slow: 0, quiet: false, idBase: 10, receiptBase: 10, tlv: false, seed: 1}, JSON.parse(process.argv[2] || '{}'));
+	dropEvery: 0, dropFor: 0, slowAt: 0, quiet: false, idBase: 10, receiptBase: 10, tlv: false, seed: 1}, JSON.parse(process.argv[2] || '{}'));
 const smpp = require(path.join(o.modules, 'smpp'));
 const sessions = new Set(), waiting = [], texts = new Map(), tally = new Map();
-let seed = o.seed >>> 0, id = 0x10000, submits = 0, second = 0, inSecond = 0, closedUntil = 0, told = 0, acked = 0, throttled = 0, lost = 0, drops = 0;
+let seed = o.seed >>> 0, id = 0x10000, submits = 0, seen = 0, second = 0, inSecond = 0, closedUntil = 0, told = 0, acked = 0, throttled = 0, lost = 0, drops = 0;
 const odds = (perMille) => {
 	seed = (seed + 0x6d2b79f5) >>> 0;
 	let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
@@ -81,7 +81,8 @@ function submit(s, p) {
 	if (o.refusePart && p.short_message.udh && p.short_message.udh[0][4] === o.refusePart) return answer({command_status: o.status});
 	const now = Math.floor(Date.now() / 1000);
 	if (now !== second) { second = now; inSecond = 0; }
-	if (o.tps && ++inSecond > o.tps || odds(o.slow)) { throttled++; return answer({command_status: odds(100) ? 0x14 : 0x58}); }
+	seen++;
+	if (o.tps && ++inSecond > o.tps || o.slowAt && seen >= o.slowAt && seen < o.slowAt + 20) { throttled++; return answer({command_status: odds(100) ? 0x14 : 0x58}); }
 	const number = id++, r = p.registered_delivery ? receipt(p, number) : null;
 	took(p);
 	const queue = () => { if (!r) return; waiting.push(r); if (odds(o.twice)) waiting.push(r); tell(); };
