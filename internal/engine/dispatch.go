@@ -179,6 +179,9 @@ func (p *pipeline) claimAll(ctx context.Context, buckets []int, r *DispatchRepor
 			r.More = true
 			return nil
 		}
+		if p.e.allRest(p.e.fresh(p.now)) {
+			return nil
+		}
 		p.clear(claimSize)
 		if buckets = p.e.holding.Mine(buckets); len(buckets) == 0 {
 			break

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"hash/fnv"
 	"sync"
 	"time"
 
@@ -109,7 +110,42 @@ func (c *claimer) sendAway(contact *duly.Contact, choice route.Choice) {
 	if choice.Why == route.WhyRate && choice.At.After(c.e.routes.away) {
 		c.e.routes.away = choice.At
 	}
-	c.postpone(contact, choice.At, string(choice.Why))
+	at := choice.At
+	if choice.Why == route.WhyResting {
+		at = restOver(contact.ID, c.now, at)
+	}
+	c.postpone(contact, at, string(choice.Why))
+}
+
+// Who waits for a carrier that rests is looked at again when the rest is over, but not before restLeast, and then not all at once: each
+// look is a write, and there may be as many who wait as there are people.
+const (
+	restLeast  = 10 * time.Second
+	restSpread = time.Minute
+)
+
+// restOver is when a contact is looked at again that waits for a carrier to be in order.
+func restOver(id duly.ContactID, now, at time.Time) time.Time {
+	if least := now.Add(restLeast); at.Before(least) {
+		at = least
+	}
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return at.Add(time.Duration(h.Sum32()%uint32(restSpread/time.Second)) * time.Second)
+}
+
+// allRest reports whether no channel has a carrier that is in order: then nothing is claimed, and nothing written. What a rate holds
+// back counts as in order: who is sent away by that is promised a place.
+func (e *Engine) allRest(now time.Time) bool {
+	for ch, list := range e.carriers {
+		if len(list) == 0 {
+			continue
+		}
+		if c := e.router.Ready(now, ch); c.Index >= 0 || c.Why != route.WhyResting {
+			return false
+		}
+	}
+	return true
 }
 
 // again is when the next of those may go that a carrier's rate sent away; zero where all are back.

@@ -395,3 +395,60 @@ func tableOf(t *testing.T, want string) {
 		}
 	}
 }
+
+// While all carriers rest, who waits is neither looked at nor written to, however many they are: a backlog must not keep a store busy
+// that is about to send it. When the carriers work again everybody is told, once.
+func TestRestingWritesNothing(t *testing.T) {
+	t.Parallel()
+	w, alpha, beta := routed(t, storetest.Open(t, "sqlite"), route.Config{}, func(c *engine.Config) { c.Lockstep = func(engine.Point, duly.BorrowerID) {} })
+	down := true
+	fate := func(m channel.Message) (channel.Accepted, error) {
+		if down {
+			return refuse(channel.Temporary)(m)
+		}
+		return channel.Accepted{ProviderID: "p-" + string(m.AttemptID)}, nil
+	}
+	alpha.fate, beta.fate = fate, fate
+	start, people := w.at(0, "10:00"), 300
+	var facts []duly.Fact
+	for i := range people {
+		facts = append(facts, person(duly.BorrowerID(fmt.Sprintf("C%04d", i)))...)
+	}
+	w.apply(start, facts...)
+	written := func() (n int64) {
+		for b := range duly.Buckets {
+			err := w.db.View(t.Context(), func(tx *store.Tx) error {
+				last, err := tx.AuditLast(b)
+				n += last
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	w.step(start)
+	before, minute := written(), start
+	for range 20 {
+		minute = minute.Add(15 * time.Second)
+		w.step(minute)
+	}
+	if n := written() - before; n > int64(people) {
+		t.Errorf("in five minutes of rest %d entries were written about %d people", n, people)
+	}
+	down = false
+	for range 120 {
+		minute = minute.Add(15 * time.Second)
+		w.step(minute)
+	}
+	taken := map[duly.BorrowerID]int{}
+	for _, c := range []*carrier{alpha, beta} {
+		for _, m := range c.sent {
+			taken[m.BorrowerID]++
+		}
+	}
+	if len(taken) != people {
+		t.Errorf("%d of %d people were told", len(taken), people)
+	}
+}
