@@ -7,6 +7,7 @@ import (
 	"time"
 
 	duly "github.com/dulyhq/duly"
+	routing "github.com/dulyhq/duly/internal/channel/route"
 	"github.com/dulyhq/duly/internal/civil"
 	"github.com/dulyhq/duly/internal/engine"
 	"github.com/dulyhq/duly/internal/store"
@@ -21,6 +22,7 @@ type reports struct {
 	Sum      int64
 	Imports  []store.ImportRun
 	Nodes    *engine.NodesReport
+	Carriers []routing.Report // as this process knows them
 	Doubts   int
 }
 
@@ -50,6 +52,7 @@ func (c *Console) getReports(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	p.Doubts = len(doubts)
+	p.Carriers = c.Engine.RouteReports(r.now)
 	if h := c.Engine.Holding(); h != nil {
 		nodes, err := engine.Nodes(r.Context(), c.DB, h.Share())
 		if err != nil {
