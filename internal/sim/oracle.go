@@ -255,7 +255,30 @@ func (w *world) borrowerOf(id duly.AttemptID) duly.BorrowerID {
 // historyDays is how far back persons are read to be planned again: further than any rule of a policy counts.
 const historyDays = 35
 
-// planAgain plans once more whom a process has just planned: nothing may change.
+// noteMoved notes what a dispatch moved at the very instant at which a process steps: it stepped at it before, or another did by its
+// own clock. Contacts that the plan changes are known by their instant, and these bear the same.
+func (w *world) noteMoved(p *process) {
+	p.moved = nil
+	now := p.clock().Truncate(time.Microsecond)
+	buckets := w.sent[now.UnixMicro()]
+	if len(buckets) == 0 {
+		return
+	}
+	p.moved = map[duly.ContactID]store.Sight{}
+	err := w.eye.View(w.ctx, func(tx *store.Tx) error {
+		sights, err := tx.Sights(sorted(buckets), now)
+		for _, s := range sights {
+			p.moved[s.ID] = s
+		}
+		return err
+	})
+	if err != nil {
+		w.fail(err)
+	}
+}
+
+// planAgain plans once more whom a process has just planned: nothing may change. Whom only a dispatch moved, it has not planned: what
+// the gate puts off because payments are not known is no matter of the plan's, which takes it for free again when next it looks.
 func (w *world) planAgain(p *process) {
 	w.planned[civil.In(p.clock(), w.loc)] = true
 	if len(p.planned) == 0 {
@@ -272,7 +295,9 @@ func (w *world) planAgain(p *process) {
 		}
 		var ids []duly.BorrowerID // not others of their buckets: time alone may have changed what those need
 		for _, s := range sights {
-			ids = append(ids, s.Borrower)
+			if p.moved[s.ID] != s {
+				ids = append(ids, s.Borrower)
+			}
 		}
 		slices.SortFunc(ids, func(a, b duly.BorrowerID) int { return cmp.Or(a.Bucket()-b.Bucket(), cmp.Compare(a, b)) })
 		ids = slices.Compact(ids)

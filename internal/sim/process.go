@@ -28,7 +28,8 @@ type process struct {
 	back    time.Time     // when it is started again after a death
 	doom    doom
 	depth   int
-	planned map[int]bool // buckets that its plan wrote to, until they are looked at
+	planned map[int]bool                   // buckets that its plan wrote to, until they are looked at
+	moved   map[duly.ContactID]store.Sight // contacts that a dispatch had moved at the very instant of the step, when it began
 	point   engine.Point
 }
 
@@ -146,21 +147,27 @@ func (p *process) at(point engine.Point, b duly.BorrowerID) {
 	p.point = point
 	p.near("point", point)
 	switch point {
+	case engine.PointReceive:
+		p.w.noteMoved(p)
 	case engine.PointDispatch:
 		p.w.planAgain(p)
 	case engine.PointSend:
 		p.w.between(p, b)
-	case engine.PointReceive, engine.PointPlan, engine.PointAnswer, engine.PointMeasure, engine.PointDone:
+	case engine.PointPlan, engine.PointAnswer, engine.PointMeasure, engine.PointDone:
 	}
 }
 
 // committed is told by the store what became durable, before the engine is.
 func (p *process) committed(now time.Time, held, changed []int) {
 	p.w.committed(now, held, changed)
-	if p.point == engine.PointPlan {
+	switch p.point {
+	case engine.PointPlan:
 		for _, b := range changed {
 			p.planned[b] = true
 		}
+	case engine.PointDispatch, engine.PointSend, engine.PointAnswer:
+		p.w.dispatched(now, changed)
+	case engine.PointReceive, engine.PointMeasure, engine.PointDone:
 	}
 	p.near("commit", "")
 }

@@ -51,8 +51,9 @@ type world struct {
 	calmed    bool         // the trouble is over
 	touched   map[int]bool // buckets that were written to since they were looked at
 	moneyed   map[duly.BorrowerID]bool
-	lastWrite map[int]time.Time // by bucket: the latest instant of those that wrote there
-	behind    map[int]time.Time // and of the last that was behind it
+	lastWrite map[int]time.Time      // by bucket: the latest instant of those that wrote there
+	behind    map[int]time.Time      // and of the last that was behind it
+	sent      map[int64]map[int]bool // by instant: buckets that a dispatch wrote to
 	chains    map[int]*audit.Chain
 	planned   map[civil.Date]bool // days on which somebody planned
 	sick      map[civil.Date]bool // days on which somebody's process was not well
@@ -84,7 +85,7 @@ var lenders = []string{"Asia/Shanghai", "Asia/Shanghai", "Asia/Shanghai", "Europ
 func newWorld(ctx context.Context, t Trial, l *law, dsn string) (*world, error) {
 	w := &world{
 		Trial: t, law: l, ctx: ctx, dsn: dsn, ledger: newLedger(), policies: map[string]*policy{}, touched: map[int]bool{}, moneyed: map[duly.BorrowerID]bool{},
-		lastWrite: map[int]time.Time{}, behind: map[int]time.Time{}, chains: map[int]*audit.Chain{}, planned: map[civil.Date]bool{},
+		lastWrite: map[int]time.Time{}, behind: map[int]time.Time{}, sent: map[int64]map[int]bool{}, chains: map[int]*audit.Chain{}, planned: map[civil.Date]bool{},
 		sick: map[civil.Date]bool{}, sum: sha256.New(), residents: residents{map[int][]duly.BorrowerID{}},
 	}
 	w.r = chances{t.stream("crash", 0), t.stream("flight", 0), t.stream("receipts", 0), t.stream("nodes", 0), t.stream("clock", 0), t.stream("way", 0), t.stream("gap", 0), t.stream("import", 1)}
@@ -589,10 +590,17 @@ func (w *world) callBacks() error {
 	return nil
 }
 
-// callBack tells a process of receipts, and reports whether it answered.
+// callBack tells a process of receipts, and reports whether it answered. One that goes by the carrier's reference alone is parked while
+// the reference is not known, in a commit that no bucket is part of, and may be traced at any time from then on: it counts as told
+// from here. Where the process dies before it has parked it, nothing can come of it, and it is told again.
 func (w *world) callBack(p *process, receipts []duly.Receipt) bool {
 	w.telling = receipts
 	defer func() { w.telling = nil }()
+	for _, rc := range receipts {
+		if rc.AttemptID == "" {
+			w.told(duly.AttemptID(rc.ProviderID), rc.Status, false)
+		}
+	}
 	var r engine.ReceiveReport
 	died, err := p.do(func() error { return p.e.Accept(w.ctx, p.clock(), slices.Clone(receipts), &r) })
 	if err != nil {
@@ -621,13 +629,20 @@ func (w *world) committed(now time.Time, held, changed []int) {
 		}
 	}
 	for _, rc := range w.telling {
-		id := rc.AttemptID
-		if id == "" {
-			id = duly.AttemptID(rc.ProviderID)
+		if b, ok := rc.AttemptID.Bucket(); ok && slices.Contains(held, b) {
+			w.told(rc.AttemptID, rc.Status, true)
 		}
-		if b, ok := id.Bucket(); ok && slices.Contains(held, b) {
-			w.told(id, rc.Status, rc.AttemptID != "")
+	}
+}
+
+// dispatched notes the buckets that a dispatch wrote to at an instant.
+func (w *world) dispatched(now time.Time, changed []int) {
+	at := now.UnixMicro()
+	for _, b := range changed {
+		if w.sent[at] == nil {
+			w.sent[at] = map[int]bool{}
 		}
+		w.sent[at][b] = true
 	}
 }
 
