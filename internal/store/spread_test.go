@@ -34,7 +34,7 @@ import (
 var cold = []struct{ begins, reason string }{
 	{"SELECT b.bucket FROM bucket b WHERE ", "asks which buckets need something, once a step: 1,024 looks into an index, whatever the book's size"},
 	{"SELECT bucket, audit_seq, audit_hash FROM bucket WHERE audit_seq > 0 ", "the heads of all records, once a day, from 1,024 rows that hold no person"},
-	{"SELECT CAST(SUM(people) AS BIGINT) FROM bucket", "how many people there are, once a plan, from 1,024 rows that hold no person"},
+	{"SELECT bucket, persons FROM (SELECT b.bucket AS bucket, ", "which buckets have somebody to plan, once a plan: 1,024 looks into indexes, each in its own bucket's partition"},
 	{"SELECT borrower_id, id, kind, value, state, source, rank, verified_at, observed_at, version FROM contact_point WHERE address = ",
 		"a reply that names only the address it came from: a look into the index contact_point_address of each partition"},
 	{"SELECT id, borrower_id FROM loan WHERE id ", "a payment that names its loan and not its borrower: a look into the index loan_id of each partition, up to 1,000 loans at a time"},
