@@ -107,7 +107,9 @@ func (pl *planner) try(w *want) duly.Contact {
 	}
 	c.NotBefore = at
 	pl.askGate(w, &c, at)
-	if c.State == duly.Blocked && at.After(anew) { // the time that stood is of hours that the borrower no longer has
+	// The time that stood is of hours that the borrower no longer has. One that was put off is worked out anew from then on, see standing:
+	// it is here too, so that planning again changes nothing.
+	if put := c.Decision.Verdict == duly.Defer && c.Attempts == 0; at.After(anew) && (c.State == duly.Blocked || put) {
 		w.items, w.note, at = items, "", anew
 		c = pl.contactOf(w, point)
 		c.NotBefore = at

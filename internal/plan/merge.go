@@ -74,17 +74,54 @@ func (pl *planner) lateOnes() []*want {
 // those that today's steps make needless.
 func (pl *planner) carriedLate() bool {
 	made := pl.lateToday()
-	for i := range pl.wants {
-		w := &pl.wants[i]
-		if !w.carried || !w.late || w.fallback != nil || !w.open() {
-			continue
-		}
+	chosen := map[civil.Date]bool{} // by the day on which somebody planned again
+	for _, w := range pl.carriedOnes() {
 		if w.send == pl.today && (pl.covered(w) || pl.s.Consolidate == strategy.ByPersonDay && pl.joined(w)) {
 			continue
 		}
 		made = true
+		day := civil.In(w.had.PlannedAt, pl.Location)
+		if chosen[day] || pl.madeUp(w.had, day) {
+			w.close(Expired, "its day passed unplanned, and one late message to a person is enough")
+		}
+		chosen[day] = true
 	}
 	return made
+}
+
+// carriedOnes returns the late contacts that stand and are not closed: what is planned before what was blocked, then the latest day,
+// then the highest priority. What blocked several at once, such as a debit under way, frees them at once.
+func (pl *planner) carriedOnes() []*want {
+	var out []*want
+	for i := range pl.wants {
+		if w := &pl.wants[i]; w.carried && w.late && w.fallback == nil && w.open() {
+			out = append(out, w)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *want) int {
+		if p := a.had.State == duly.Planned; p != (b.had.State == duly.Planned) {
+			if p {
+				return -1
+			}
+			return 1
+		}
+		if c := b.day.Compare(a.day); c != 0 {
+			return c
+		}
+		return b.step.Priority - a.step.Priority
+	})
+	return out
+}
+
+// madeUp reports whether a message of another step went out, or may have, that was chosen on the day to make up for what was missed.
+func (pl *planner) madeUp(had *duly.Contact, day civil.Date) bool {
+	for i := range pl.p.Contacts {
+		c := &pl.p.Contacts[i]
+		if c.Late && c.Strategy == pl.s.Name && c.State.CountsAsSent() && (c.Step != had.Step || c.Day != had.Day) && civil.In(c.PlannedAt, pl.Location) == day {
+			return true
+		}
+	}
+	return false
 }
 
 // lateToday reports whether an earlier planning of today chose a late contact.
