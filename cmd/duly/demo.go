@@ -104,6 +104,7 @@ func (c *command) demo(ctx context.Context, f demoFlags) error {
 	c.printf("  bin/duly --store %s why %s --date %s --text\n", path, id, last)
 	c.printf("  bin/duly --store %s plan --date %s --dry-run\n", path, last.Add(1))
 	c.printf("  bin/duly --store %s audit verify\n", path)
+	c.printf("  bin/duly --store %s serve    # and sign in to the console by the link that it prints: the last day was %s\n", path, last)
 	return nil
 }
 
